@@ -111,7 +111,9 @@ pub(crate) struct DecodedBytes<'a> {
 
 impl<'a> DecodedBytes<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { rest: text.as_bytes() }
+        Self {
+            rest: text.as_bytes(),
+        }
     }
 }
 
@@ -139,7 +141,9 @@ fn escape_at(bytes: &[u8], position: usize) -> Option<u8> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -168,9 +172,15 @@ mod tests {
     #[test]
     fn a_slash_stays_escaped_only_where_asked() {
         assert_eq!(decode("a%2Fb%20c"), "a/b c");
-        assert_eq!(decode_except_slash("a%2Fb%20c/%2f%E2%82%AC"), "a%2Fb c/%2f€");
+        assert_eq!(
+            decode_except_slash("a%2Fb%20c/%2f%E2%82%AC"),
+            "a%2Fb c/%2f€"
+        );
         assert_eq!(decode_except_slash("%252F"), "%2F");
-        assert!(matches!(decode_except_slash("plain/text"), Cow::Borrowed(_)));
+        assert!(matches!(
+            decode_except_slash("plain/text"),
+            Cow::Borrowed(_)
+        ));
     }
 
     #[test]

@@ -158,7 +158,13 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, end: text.len(), at: 0, segments: Vec::new(), variables: Vec::new() }
+        Self {
+            text,
+            end: text.len(),
+            at: 0,
+            segments: Vec::new(),
+            variables: Vec::new(),
+        }
     }
 
     fn run(mut self) -> Result<Template, TemplateFault> {
@@ -167,7 +173,7 @@ impl<'a> Parser<'a> {
         }
         let verb = self.cut_verb()?;
         self.at = 1;
-        let is_root = self.end == 1 && verb.is_none();
+        let is_root = self.text.len() == 1;
         while !is_root {
             if self.peek() == Some('{') {
                 self.variable()?;
@@ -180,7 +186,12 @@ impl<'a> Parser<'a> {
                 None => break,
             }
         }
-        Ok(Template { text: self.text.into(), segments: self.segments, variables: self.variables, verb })
+        Ok(Template {
+            text: self.text.into(),
+            segments: self.segments,
+            variables: self.variables,
+            verb,
+        })
     }
 
     /// Sets the trailing slash and the verb aside. The verb starts at the last colon behind the last slash and the last
@@ -191,7 +202,11 @@ impl<'a> Parser<'a> {
         }
         let body = self.text.get(..self.end).unwrap_or_default();
         let tail = body.rfind(['/', '}']).map_or(0, |at| at + 1);
-        let Some(colon) = body.get(tail..).and_then(|text| text.rfind(':')).map(|at| tail + at) else {
+        let Some(colon) = body
+            .get(tail..)
+            .and_then(|text| text.rfind(':'))
+            .map(|at| tail + at)
+        else {
             return Ok(None);
         };
         let verb = body.get(colon + 1..).unwrap_or_default();
@@ -240,7 +255,11 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let segments = first..self.segments.len();
         let is_multi = segments.len() > 1 || self.segments.last() == Some(&Segment::Rest);
-        self.variables.push(Variable { field, segments, is_multi });
+        self.variables.push(Variable {
+            field,
+            segments,
+            is_multi,
+        });
         Ok(())
     }
 
@@ -266,12 +285,17 @@ impl<'a> Parser<'a> {
     fn field_path(&mut self) -> Result<Box<str>, TemplateFault> {
         let start = self.at;
         let rest = self.rest();
-        let width = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
+        let width = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.')))
+            .unwrap_or(rest.len());
         let field = rest.get(..width).unwrap_or_default();
         if !field.split('.').all(is_identifier) {
             return Err(fault(start, TemplateFaultReason::FieldPath));
         }
-        let bound = self.variables.iter().any(|other| overlap(&other.field, field));
+        let bound = self
+            .variables
+            .iter()
+            .any(|other| overlap(&other.field, field));
         if bound {
             return Err(fault(start, TemplateFaultReason::BoundTwice(field.into())));
         }
@@ -311,8 +335,13 @@ fn is_identifier(text: &str) -> bool {
 
 /// Whether one field path is the other or leads to it.
 fn overlap(one: &str, other: &str) -> bool {
-    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
-    long.strip_prefix(short).is_some_and(|tail| tail.is_empty() || tail.starts_with('.'))
+    let (short, long) = if one.len() <= other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    long.strip_prefix(short)
+        .is_some_and(|tail| tail.is_empty() || tail.starts_with('.'))
 }
 
 /// Checks the characters of a literal and decodes it.

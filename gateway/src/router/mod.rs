@@ -1,0 +1,320 @@
+//! From method and path to a route: the compiled table of one surface.
+//!
+//! What it promises:
+//!
+//! - A request is answered by the most specific route of its method. Segment by segment from the left, a literal beats
+//!   `*` and `*` beats `**`; of two routes of the same shape the one for the method itself beats, for HEAD, that for
+//!   GET, and both beat the one for any method. A match is found if there is one.
+//! - A last segment `x:verb` is read as a verb first and as ordinary text if no route with that verb answers.
+//! - One trailing slash is equal to none, in a template and in a path; a `**` does not see it either. An empty segment
+//!   matches neither a literal nor `*`. A `**` takes whatever follows, empty segments too.
+//! - Values are percent-decoded after the split: wholly for a variable of one segment, all but `%2F` for one of several
+//!   (see `google/api/http.proto`).
+//! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `trie` says why.
+
+mod path;
+mod trie;
+
+use std::borrow::Cow;
+
+use http::Method;
+use smallvec::SmallVec;
+
+pub use path::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS, PathFault};
+
+use crate::{
+    percent::DecodedBytes,
+    template::{Segment, Template, TemplateFault},
+};
+use path::{Path, Reading};
+use trie::{NO_VERB, Query, Trie};
+
+/// The most routes one surface may have.
+pub const MAX_ROUTES: usize = 20_000;
+
+/// The methods a route answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteMethod {
+    /// This one; HEAD too if it is GET.
+    Only(Method),
+    /// Every method: the custom kind `*` of `google.api.http`.
+    Any,
+}
+
+impl std::fmt::Display for RouteMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Only(method) => method.fmt(f),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+/// A route to be compiled.
+#[derive(Debug, Clone)]
+pub struct Route<T> {
+    /// The methods it answers.
+    pub method: RouteMethod,
+    /// Its path template.
+    pub template: String,
+    /// What a lookup returns.
+    pub target: T,
+}
+
+/// Why a set of routes is no router.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteFault {
+    /// A path template is wrong.
+    #[error("{method} {template}: {fault}")]
+    Template {
+        /// The route's method.
+        method: RouteMethod,
+        /// The route's template.
+        template: String,
+        /// What is wrong with it.
+        fault: TemplateFault,
+    },
+    /// Two routes answer the same requests.
+    #[error("{method} {first} and {method} {second} match the same paths")]
+    Ambiguous {
+        /// The method of both.
+        method: RouteMethod,
+        /// The template that came first.
+        first: String,
+        /// The template that came later.
+        second: String,
+    },
+    /// More than [`MAX_ROUTES`].
+    #[error("a surface has at most {MAX_ROUTES} routes, here are {count}")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// A variable's value in a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture<'p> {
+    /// The variable, by its index in [`Template::variables`].
+    pub variable: usize,
+    /// Its value, percent-decoded.
+    pub value: Cow<'p, str>,
+}
+
+/// The values of a path, in the order of [`Template::variables`].
+pub type Captures<'p> = SmallVec<[Capture<'p>; 4]>;
+
+/// A route that answers a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match<'r, 'p, T> {
+    /// The route's target.
+    pub target: T,
+    /// The route's template, for example as the name of the route in traces.
+    pub template: &'r Template,
+    /// The values of its variables.
+    pub captures: Captures<'p>,
+}
+
+/// What a lookup finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup<'r, 'p, T> {
+    /// A route for the method and the path.
+    Match(Match<'r, 'p, T>),
+    /// Routes for the path, but none for the method.
+    MethodNotAllowed {
+        /// The methods the path has, for the `Allow` header: HEAD where there is GET, and always OPTIONS, which the
+        /// caller answers from this list.
+        allow: Vec<Method>,
+    },
+    /// No route for the path.
+    NotFound,
+    /// A path that cannot be looked up.
+    Malformed(PathFault),
+}
+
+struct Compiled<T> {
+    template: Template,
+    target: T,
+}
+
+/// The compiled routes of a surface.
+pub struct Router<T> {
+    routes: Vec<Compiled<T>>,
+    trie: Trie,
+    /// The verbs in use, sorted; a verb's number is its index plus one.
+    verbs: Vec<Box<str>>,
+}
+
+impl<T: Copy> Router<T> {
+    /// Compiles routes.
+    ///
+    /// # Errors
+    /// Every fault of every route, not only the first.
+    pub fn new(routes: Vec<Route<T>>) -> Result<Self, Vec<RouteFault>> {
+        if routes.len() > MAX_ROUTES {
+            return Err(vec![RouteFault::TooMany {
+                count: routes.len(),
+            }]);
+        }
+        let mut faults = Vec::new();
+        let mut parsed = Vec::with_capacity(routes.len());
+        for Route {
+            method,
+            template,
+            target,
+        } in routes
+        {
+            match Template::parse(&template) {
+                Ok(template) => parsed.push((method, Compiled { template, target })),
+                Err(fault) => faults.push(RouteFault::Template {
+                    method,
+                    template,
+                    fault,
+                }),
+            }
+        }
+        let mut verbs: Vec<Box<str>> = parsed
+            .iter()
+            .filter_map(|(_, route)| route.template.verb().map(Into::into))
+            .collect();
+        verbs.sort_unstable();
+        verbs.dedup();
+        let mut router = Self {
+            routes: Vec::with_capacity(parsed.len()),
+            trie: Trie::new(),
+            verbs,
+        };
+        for (method, route) in parsed {
+            if let Err(fault) = router.insert(method, route) {
+                faults.push(fault);
+            }
+        }
+        if faults.is_empty() {
+            Ok(router)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn insert(&mut self, method: RouteMethod, route: Compiled<T>) -> Result<(), RouteFault> {
+        let template = &route.template;
+        let index = template.verb().and_then(|verb| {
+            self.verbs
+                .binary_search_by(|other| (**other).cmp(verb))
+                .ok()
+        });
+        let verb = index.and_then(verb_number).unwrap_or(NO_VERB);
+        self.trie
+            .insert(template.segments(), verb, &method, self.routes.len())
+            .map_err(|other| {
+                let first = self
+                    .routes
+                    .get(other)
+                    .map(|other| other.template.text().to_owned())
+                    .unwrap_or_default();
+                RouteFault::Ambiguous {
+                    method,
+                    first,
+                    second: template.text().to_owned(),
+                }
+            })?;
+        self.routes.push(route);
+        Ok(())
+    }
+
+    /// Finds the route for a method and a path. The path is that of the request target: percent-encoded, without query.
+    pub fn lookup<'r, 'p>(&'r self, method: &Method, path: &'p str) -> Lookup<'r, 'p, T> {
+        let path = match Path::split(path) {
+            Ok(path) => path,
+            Err(fault) => return Lookup::Malformed(fault),
+        };
+        let with_verb = self
+            .cut_known_verb(&path)
+            .map(|(path, verb)| Query { path, verb, method });
+        let plain = Query {
+            path: path.whole(),
+            verb: NO_VERB,
+            method,
+        };
+        let found = with_verb
+            .iter()
+            .chain([&plain])
+            .find_map(|query| Some((self.trie.find(query)?, query)));
+        if let Some((route, query)) = found
+            && let Some(Compiled { template, target }) = self.routes.get(route)
+        {
+            return Lookup::Match(Match {
+                target: *target,
+                template,
+                captures: captures(template, query.path),
+            });
+        }
+        let mut methods = Vec::new();
+        for query in with_verb.iter().chain([&plain]) {
+            self.trie.methods(query, &mut methods);
+        }
+        if methods.is_empty() {
+            Lookup::NotFound
+        } else {
+            Lookup::MethodNotAllowed {
+                allow: allow(&methods),
+            }
+        }
+    }
+
+    /// The path without its verb and the verb's number, if the path ends in a verb that some route has.
+    fn cut_known_verb<'q, 'p>(&self, path: &'q Path<'p>) -> Option<(Reading<'q, 'p>, u16)> {
+        if self.verbs.is_empty() {
+            return None;
+        }
+        let (cut, verb) = path.cut_verb()?;
+        let index = self
+            .verbs
+            .binary_search_by(|other| other.bytes().cmp(DecodedBytes::new(verb)))
+            .ok()?;
+        Some((cut, verb_number(index)?))
+    }
+}
+
+/// Zero is [`NO_VERB`]. `MAX_ROUTES` keeps the numbers within `u16`.
+fn verb_number(index: usize) -> Option<u16> {
+    u16::try_from(index + 1).ok()
+}
+
+fn captures<'p>(template: &Template, path: Reading<'_, 'p>) -> Captures<'p> {
+    let variables = template.variables().iter().enumerate();
+    variables
+        .map(|(index, variable)| {
+            let has_rest =
+                template.segments().get(variable.segments.end - 1) == Some(&Segment::Rest);
+            let end = if has_rest {
+                path.count()
+            } else {
+                variable.segments.end
+            };
+            Capture {
+                variable: index,
+                value: path.value(variable.segments.start..end, variable.is_multi),
+            }
+        })
+        .collect()
+}
+
+/// The value of `Allow`, each method once, in an order that does not depend on that of the routes.
+fn allow(methods: &[&RouteMethod]) -> Vec<Method> {
+    let mut allow = vec![Method::OPTIONS];
+    for method in methods {
+        // A route for any method would have matched; it is never among these.
+        let RouteMethod::Only(method) = method else {
+            continue;
+        };
+        allow.push(method.clone());
+        if *method == Method::GET {
+            allow.push(Method::HEAD);
+        }
+    }
+    allow.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    allow.dedup();
+    allow
+}
