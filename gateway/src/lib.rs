@@ -1,1 +1,8 @@
 //! x
+
+
+pub mod percent;
+pub mod router;
+pub mod template;
+pub mod codec;
+pub mod profile;

@@ -1,0 +1,212 @@
+//! Numbers as JSON writes them, to the wire. Integers are exact over their whole range; floats are correctly rounded.
+
+use super::fault::Problem;
+use super::table::Kind;
+use super::wire::{put_varint, zigzag};
+
+/// Writes a number of the given kind. The token must have JSON number syntax.
+#[inline]
+pub(super) fn put(kind: Kind, token: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
+    match kind {
+        Kind::Int32 | Kind::Enum(_) | Kind::Null => {
+            put_varint(out, i64::from(int32(token)?) as u64)
+        }
+        Kind::Sint32 => put_varint(out, zigzag(i64::from(int32(token)?))),
+        Kind::Sfixed32 => out.extend_from_slice(&int32(token)?.to_le_bytes()),
+        Kind::Uint32 => put_varint(out, u64::from(uint32(token)?)),
+        Kind::Fixed32 => out.extend_from_slice(&uint32(token)?.to_le_bytes()),
+        Kind::Int64 => put_varint(out, int64(token)? as u64),
+        Kind::Sint64 => put_varint(out, zigzag(int64(token)?)),
+        Kind::Sfixed64 => out.extend_from_slice(&int64(token)?.to_le_bytes()),
+        Kind::Uint64 => put_varint(out, uint64(token)?),
+        Kind::Fixed64 => out.extend_from_slice(&uint64(token)?.to_le_bytes()),
+        Kind::Double => out.extend_from_slice(&double(token)?.to_le_bytes()),
+        Kind::Float => out.extend_from_slice(&float(token)?.to_le_bytes()),
+        Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) => {
+            return Err(Problem::Type {
+                expected: "a number",
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a quoted float may be besides a number.
+pub(super) fn put_special(kind: Kind, text: &[u8], out: &mut Vec<u8>) -> bool {
+    let value = match text {
+        b"NaN" => f64::NAN,
+        b"Infinity" => f64::INFINITY,
+        b"-Infinity" => f64::NEG_INFINITY,
+        _ => return false,
+    };
+    match kind {
+        Kind::Double => out.extend_from_slice(&value.to_le_bytes()),
+        Kind::Float => out.extend_from_slice(&(value as f32).to_le_bytes()),
+        _ => return false,
+    }
+    true
+}
+
+/// What a number of the kind is called in a fault.
+pub(super) fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Double | Kind::Float => "a number",
+        _ => "a whole number",
+    }
+}
+
+fn int32(token: &[u8]) -> Result<i32, Problem> {
+    const RANGE: Problem = Problem::Range {
+        expected: "a whole number from -2147483648 to 2147483647",
+    };
+    i32::try_from(signed(token, RANGE)?).map_err(|_| RANGE)
+}
+
+fn int64(token: &[u8]) -> Result<i64, Problem> {
+    signed(
+        token,
+        Problem::Range {
+            expected: "a whole number from -9223372036854775808 to 9223372036854775807",
+        },
+    )
+}
+
+pub(super) fn uint32(token: &[u8]) -> Result<u32, Problem> {
+    const RANGE: Problem = Problem::Range {
+        expected: "a whole number from 0 to 4294967295",
+    };
+    u32::try_from(unsigned(token, RANGE)?).map_err(|_| RANGE)
+}
+
+fn uint64(token: &[u8]) -> Result<u64, Problem> {
+    unsigned(
+        token,
+        Problem::Range {
+            expected: "a whole number from 0 to 18446744073709551615",
+        },
+    )
+}
+
+pub(super) fn double(token: &[u8]) -> Result<f64, Problem> {
+    const RANGE: Problem = Problem::Range {
+        expected: "a number that fits in 64 bits",
+    };
+    let value: f64 = std::str::from_utf8(token)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(RANGE)?;
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(RANGE)
+    }
+}
+
+fn float(token: &[u8]) -> Result<f32, Problem> {
+    const RANGE: Problem = Problem::Range {
+        expected: "a number that fits in 32 bits",
+    };
+    let value: f32 = std::str::from_utf8(token)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(RANGE)?;
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(RANGE)
+    }
+}
+
+#[inline]
+fn signed(token: &[u8], range: Problem) -> Result<i64, Problem> {
+    let (negative, magnitude) = whole(token, &range)?;
+    let value = if negative {
+        0i64.checked_sub_unsigned(magnitude)
+    } else {
+        i64::try_from(magnitude).ok()
+    };
+    value.ok_or(range)
+}
+
+#[inline]
+fn unsigned(token: &[u8], range: Problem) -> Result<u64, Problem> {
+    match whole(token, &range)? {
+        (true, 1..) => Err(range),
+        (_, magnitude) => Ok(magnitude),
+    }
+}
+
+/// Sign and magnitude of a whole number, in whichever way it is written.
+#[inline]
+fn whole(token: &[u8], range: &Problem) -> Result<(bool, u64), Problem> {
+    let (negative, digits) = match token {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // Nineteen digits cannot overflow.
+    if digits.len() <= 19 {
+        let mut value = 0u64;
+        for &digit in digits {
+            if !digit.is_ascii_digit() {
+                return Ok((negative, scaled(digits, range)?));
+            }
+            value = value * 10 + u64::from(digit - b'0');
+        }
+        return Ok((negative, value));
+    }
+    Ok((negative, scaled(digits, range)?))
+}
+
+/// Magnitude of a number with a fraction, an exponent or many digits: exact, and only whole numbers pass.
+#[cold]
+fn scaled(number: &[u8], range: &Problem) -> Result<u64, Problem> {
+    let (mantissa, exponent) = match number.iter().position(|c| matches!(c, b'e' | b'E')) {
+        Some(e) => (&number[..e], exponent(&number[e + 1..])),
+        None => (number, 0),
+    };
+    let fraction = mantissa
+        .iter()
+        .position(|&c| c == b'.')
+        .map_or(0, |dot| mantissa.len() - dot - 1);
+    let scale = exponent.saturating_sub(fraction as i64);
+    let digits = mantissa.iter().filter(|c| c.is_ascii_digit());
+    let total = digits.clone().count();
+    let trailing = digits.clone().rev().take_while(|&&c| c == b'0').count();
+    if trailing == total {
+        return Ok(0);
+    }
+    let significant = total - trailing;
+    let scale = scale.saturating_add(trailing as i64);
+    if scale < 0 {
+        return Err(Problem::Range {
+            expected: "a whole number",
+        });
+    }
+    let mut value = 0u64;
+    for &digit in digits.take(significant) {
+        value = step(value, digit - b'0').ok_or_else(|| range.clone())?;
+    }
+    // More than twenty zeros overflow whatever is in front.
+    for _ in 0..scale.min(20) {
+        value = step(value, 0).ok_or_else(|| range.clone())?;
+    }
+    Ok(value)
+}
+
+fn step(value: u64, digit: u8) -> Option<u64> {
+    value.checked_mul(10)?.checked_add(u64::from(digit))
+}
+
+fn exponent(text: &[u8]) -> i64 {
+    let mut value = 0i64;
+    for digit in text.iter().filter(|c| c.is_ascii_digit()) {
+        value = value
+            .saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'));
+    }
+    if text.first() == Some(&b'-') {
+        -value
+    } else {
+        value
+    }
+}

@@ -1,0 +1,370 @@
+//! A strict JSON scanner (RFC 8259) over text that is known to be UTF-8.
+//!
+//! Strings without escapes are borrowed. Nothing is parsed twice, and nothing is allocated but for keys with escapes.
+
+use std::borrow::Cow;
+
+use super::fault::{Problem, Read, fault};
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+pub(super) struct Scanner<'a> {
+    pub(super) json: &'a [u8],
+    pub(super) at: usize,
+    refuse_nul: bool,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(json: &'a [u8], refuse_nul: bool) -> Self {
+        Scanner {
+            json,
+            at: 0,
+            refuse_nul,
+        }
+    }
+
+    /// The next byte, 0 at the end: no JSON token starts with it.
+    #[inline]
+    pub(super) fn peek(&self) -> u8 {
+        self.json.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.json.get(self.at..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    pub(super) fn fault<T>(&self, problem: Problem) -> Read<T> {
+        fault(self.at, problem)
+    }
+
+    /// The fault for a value of another type, or for what is no value at all.
+    #[cold]
+    pub(super) fn unexpected<T>(&self, expected: &'static str) -> Read<T> {
+        match self.peek() {
+            b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                self.fault(Problem::Type { expected })
+            }
+            _ => self.fault(Problem::Syntax("a value")),
+        }
+    }
+
+    /// Steps into an object or array; `false` when it is empty, and then it is left again.
+    #[inline]
+    pub(super) fn enter(&mut self, open: u8, expected: &'static str) -> Read<bool> {
+        if self.peek() != open {
+            return self.unexpected(expected);
+        }
+        self.at += 1;
+        self.space();
+        // '}' and ']' are two above '{' and '['.
+        if self.peek() == open + 2 {
+            self.at += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// After an element: `true` when another one follows, `false` when the object or array was left.
+    #[inline]
+    pub(super) fn more(&mut self, open: u8) -> Read<bool> {
+        self.space();
+        let next = self.peek();
+        if next == b',' {
+            self.at += 1;
+            self.space();
+            Ok(true)
+        } else if next == open + 2 {
+            self.at += 1;
+            Ok(false)
+        } else {
+            self.fault(Problem::Syntax(if open == b'{' {
+                "',' or '}'"
+            } else {
+                "',' or ']'"
+            }))
+        }
+    }
+
+    #[inline]
+    pub(super) fn colon(&mut self) -> Read<()> {
+        self.space();
+        if self.peek() != b':' {
+            return self.fault(Problem::Syntax("':'"));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn literal(&mut self, word: &[u8]) -> Read<()> {
+        if !self.rest().starts_with(word) {
+            return self.fault(Problem::Syntax("a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn bool(&mut self) -> Read<bool> {
+        match self.peek() {
+            b't' => self.literal(b"true").map(|()| true),
+            b'f' => self.literal(b"false").map(|()| false),
+            _ => self.unexpected("true or false"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn number(&mut self, expected: &'static str) -> Read<&'a [u8]> {
+        if !matches!(self.peek(), b'-' | b'0'..=b'9') {
+            return self.unexpected(expected);
+        }
+        let rest = self.rest();
+        match number_length(rest) {
+            Some(length) => {
+                self.at += length;
+                Ok(&rest[..length])
+            }
+            None => self.fault(Problem::Syntax("a number")),
+        }
+    }
+
+    /// An object's key.
+    #[inline]
+    pub(super) fn key(&mut self) -> Read<Cow<'a, [u8]>> {
+        if self.peek() != b'"' {
+            return self.fault(Problem::Syntax("a quoted name"));
+        }
+        self.string("a string")
+    }
+
+    #[inline]
+    pub(super) fn string(&mut self, expected: &'static str) -> Read<Cow<'a, [u8]>> {
+        if let Some(plain) = self.plain_string(expected)? {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut text = Vec::new();
+        self.unescape(&mut text)?;
+        Ok(Cow::Owned(text))
+    }
+
+    /// A string without escapes; of one with escapes nothing is taken.
+    #[inline]
+    pub(super) fn plain_string(&mut self, expected: &'static str) -> Read<Option<&'a [u8]>> {
+        if self.peek() != b'"' {
+            return self.unexpected(expected);
+        }
+        let start = self.at + 1;
+        let end = special(self.json, start);
+        if self.json.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Some(&self.json[start..end]));
+        }
+        Ok(None)
+    }
+
+    /// Appends the content of the string that starts here.
+    pub(super) fn unescape(&mut self, out: &mut Vec<u8>) -> Read<()> {
+        self.escaped(&mut |piece| out.extend_from_slice(piece))
+    }
+
+    fn escaped(&mut self, take: &mut impl FnMut(&[u8])) -> Read<()> {
+        let mut start = self.at + 1;
+        loop {
+            let end = special(self.json, start);
+            take(&self.json[start..end]);
+            self.at = end;
+            match self.peek() {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => {
+                    self.at += 1;
+                    let mut buffer = [0; 4];
+                    take(self.escape()?.encode_utf8(&mut buffer).as_bytes());
+                    start = self.at;
+                }
+                _ if end >= self.json.len() => return self.fault(Problem::Syntax("'\"'")),
+                _ => {
+                    return self.fault(Problem::Syntax(
+                        "control characters in strings to be escaped",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The character after a backslash.
+    fn escape(&mut self) -> Read<char> {
+        let escape = self.peek();
+        let character = match escape {
+            b'"' | b'\\' | b'/' => char::from(escape),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(),
+            _ => return self.fault(Problem::Syntax("an escape")),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    fn unicode_escape(&mut self) -> Read<char> {
+        let start = self.at - 1;
+        let mut code = self.hex()?;
+        if (0xd800..0xdc00).contains(&code) && self.rest().starts_with(b"\\u") {
+            self.at += 1;
+            let low = self.hex()?;
+            if (0xdc00..0xe000).contains(&low) {
+                code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+            }
+        }
+        match char::from_u32(code) {
+            Some('\0') if self.refuse_nul => fault(start, Problem::Nul),
+            Some(character) => Ok(character),
+            None => fault(start, Problem::Syntax("surrogates in pairs")),
+        }
+    }
+
+    /// `u` and four hexadecimal digits.
+    fn hex(&mut self) -> Read<u32> {
+        let mut code = 0;
+        for offset in 1..5 {
+            match self
+                .json
+                .get(self.at + offset)
+                .and_then(|&digit| char::from(digit).to_digit(16))
+            {
+                Some(digit) => code = code << 4 | digit,
+                None => return self.fault(Problem::Syntax("four hexadecimal digits")),
+            }
+        }
+        self.at += 5;
+        Ok(code)
+    }
+
+    /// Steps over any value; `depth` more levels are allowed in it.
+    pub(super) fn skip(&mut self, depth: u32) -> Read<()> {
+        match self.peek() {
+            b'"' => self.skip_string(),
+            open @ (b'{' | b'[') => {
+                let Some(depth) = depth.checked_sub(1) else {
+                    return self.fault(Problem::TooDeep);
+                };
+                if !self.enter(open, "a value")? {
+                    return Ok(());
+                }
+                loop {
+                    if open == b'{' {
+                        if self.peek() != b'"' {
+                            return self.fault(Problem::Syntax("a quoted name"));
+                        }
+                        self.skip_string()?;
+                        self.colon()?;
+                    }
+                    self.skip(depth)?;
+                    if !self.more(open)? {
+                        return Ok(());
+                    }
+                }
+            }
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
+            _ => self.number("a value").map(drop),
+        }
+    }
+
+    fn skip_string(&mut self) -> Read<()> {
+        if self.plain_string("a string")?.is_some() {
+            return Ok(());
+        }
+        self.escaped(&mut |_| {})
+    }
+
+    /// Nothing but white space may follow the outermost value.
+    pub(super) fn end(&mut self) -> Read<()> {
+        self.space();
+        if self.at < self.json.len() {
+            self.fault(Problem::Syntax("the end of the text"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Length of the JSON number the text starts with. `01` starts with the number `0`.
+pub(super) fn number_length(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        text.get(from..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|c| c.is_ascii_digit())
+            .count()
+    };
+    let start = usize::from(text.first() == Some(&b'-'));
+    let mut end = match text.get(start) {
+        Some(b'0') => start + 1,
+        Some(b'1'..=b'9') => start + digits(start),
+        _ => return None,
+    };
+    if text.get(end) == Some(&b'.') {
+        let fraction = digits(end + 1);
+        if fraction == 0 {
+            return None;
+        }
+        end += 1 + fraction;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        if exponent == 0 {
+            return None;
+        }
+        end += 1 + sign + exponent;
+    }
+    Some(end)
+}
+
+/// Whether the whole text is one JSON number.
+pub(super) fn is_number(text: &[u8]) -> bool {
+    number_length(text) == Some(text.len())
+}
+
+/// The first quote, backslash or control byte at or after `at`, or the end. Eight bytes a step.
+#[inline]
+pub(super) fn special(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (LOW * 0x22);
+        let backslash = word ^ (LOW * 0x5c);
+        // A byte below its subtrahend borrows into its high bit; borrows only reach bytes above the first hit.
+        let hits = (quote.wrapping_sub(LOW) & !quote)
+            | (backslash.wrapping_sub(LOW) & !backslash)
+            | (word.wrapping_sub(LOW * 0x20) & !word);
+        let hits = hits & HIGH;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while text
+        .get(at)
+        .is_some_and(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20)
+    {
+        at += 1;
+    }
+    at
+}

@@ -1,0 +1,107 @@
+//! How the JSON of one surface looks where ProtoJSON leaves a choice, or where the surface's document departs from it.
+//!
+//! A profile is fixed when a codec is compiled; nothing here is looked at per message.
+
+/// Which of a field's two names is printed. Reading accepts both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// The JSON name, lowerCamelCase unless the field sets `json_name`.
+    Camel,
+    /// The name as written in the .proto file.
+    Proto,
+}
+
+/// How a field with explicit presence (`optional`, or a message) is printed when it is absent.
+///
+/// Members of a oneof are always left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Left out.
+    Omit,
+    /// As `null`.
+    Null,
+}
+
+/// How 64-bit integers are printed. Reading accepts both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Integers {
+    /// As strings, which survive readers that keep numbers as doubles.
+    Strings,
+    /// As numbers.
+    Numbers,
+}
+
+/// How enum values are printed. Reading accepts the printed form, the proto name and the number.
+///
+/// A number without a name is printed as the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enums {
+    /// The proto name, `STATUS_ACTIVE`.
+    Names,
+    /// The number.
+    Numbers,
+    /// The proto name in lower case, `status_active`.
+    Lower,
+    /// The lower-case name without the enum's own name in front, `active` for `STATUS_ACTIVE` of `Status`.
+    LowerWithoutPrefix,
+}
+
+/// Digits after the second in a printed timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampDigits {
+    /// None, 3, 6 or 9: as many as the value needs, as ProtoJSON says.
+    Auto,
+    /// Always exactly 3; what is finer is cut off.
+    Millis,
+}
+
+/// What happens to a JSON member that names no field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is an error that names the member.
+    Refuse,
+    /// It is skipped, after a check that it is well-formed.
+    Ignore,
+}
+
+/// The JSON particulars of one surface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonProfile {
+    /// Printed field names.
+    pub names: Names,
+    /// Absent fields with explicit presence; the field option `pulpo.options.v1.field` overrides it.
+    pub absent: Absent,
+    /// Whether fields without presence are printed at their default, and empty lists and maps as `[]` and `{}`.
+    pub print_defaults: bool,
+    /// 64-bit integers.
+    pub integers: Integers,
+    /// Enum values.
+    pub enums: Enums,
+    /// Timestamps.
+    pub timestamps: TimestampDigits,
+    /// Members that name no field.
+    pub unknown_fields: Unknown,
+    /// Whether U+0000 in a string is an error: PostgreSQL's text cannot hold it.
+    pub refuse_nul: bool,
+    /// Messages nested in the outermost one, counted as a protobuf decoder counts them: a map entry is a message too.
+    ///
+    /// Decoders commonly stop at 100, so more reads what a server cannot. Above 200 it is taken as 200.
+    pub max_depth: u32,
+}
+
+impl Default for JsonProfile {
+    /// ProtoJSON as protobuf.dev/programming-guides/json describes it.
+    fn default() -> Self {
+        JsonProfile {
+            names: Names::Camel,
+            absent: Absent::Omit,
+            print_defaults: false,
+            integers: Integers::Strings,
+            enums: Enums::Names,
+            timestamps: TimestampDigits::Auto,
+            unknown_fields: Unknown::Refuse,
+            refuse_nul: false,
+            max_depth: 100,
+        }
+    }
+}
