@@ -1,6 +1,7 @@
 //! x
 
 
+pub mod bind;
 pub mod percent;
 pub mod router;
 pub mod template;

@@ -197,9 +197,8 @@ mod tests {
             let complete = text.match_indices('%').all(|(at, _)| escape_at(text.as_bytes(), at).is_some());
             let decoded = percent_decode_str(&text).decode_utf8();
             prop_assert_eq!(check(&text).is_ok(), complete && decoded.is_ok());
-            if check(&text).is_ok() {
+            if let (Ok(()), Ok(expected)) = (check(&text), decoded) {
                 let bytes: Vec<u8> = DecodedBytes::new(&text).collect();
-                let expected = decoded.unwrap();
                 prop_assert_eq!(bytes.as_slice(), expected.as_bytes());
                 prop_assert_eq!(decode(&text), expected);
             }

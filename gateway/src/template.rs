@@ -25,6 +25,9 @@ pub const MAX_TEMPLATE_BYTES: usize = 2_048;
 /// The most segments a template may have.
 pub const MAX_TEMPLATE_SEGMENTS: usize = 64;
 
+/// The template, and the path, without segments.
+const ROOT: &str = "/";
+
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
@@ -173,8 +176,19 @@ impl<'a> Parser<'a> {
         }
         let verb = self.cut_verb()?;
         self.at = 1;
-        let is_root = self.text.len() == 1;
-        while !is_root {
+        if self.text != ROOT {
+            self.segments()?;
+        }
+        Ok(Template {
+            text: self.text.into(),
+            segments: self.segments,
+            variables: self.variables,
+            verb,
+        })
+    }
+
+    fn segments(&mut self) -> Result<(), TemplateFault> {
+        loop {
             if self.peek() == Some('{') {
                 self.variable()?;
             } else {
@@ -183,15 +197,9 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 Some('/') => self.at += 1,
                 Some(other) => return Err(fault(self.at, TemplateFaultReason::Unexpected(other))),
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(Template {
-            text: self.text.into(),
-            segments: self.segments,
-            variables: self.variables,
-            verb,
-        })
     }
 
     /// Sets the trailing slash and the verb aside. The verb starts at the last colon behind the last slash and the last

@@ -1,5 +1,7 @@
 //! What the router promises, by example.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use http::Method;
 use pulpo_gateway::{
     percent::PercentFault,

@@ -1,5 +1,7 @@
 //! The router against a slow reference: every route is tried, and the written precedence picks among those that match.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
@@ -23,6 +25,9 @@ enum Fit {
     One,
     Rest,
 }
+
+/// Verb first, then the segments from the left, then the method. The least is the best.
+type Key = (usize, Vec<Fit>, usize);
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8().unwrap().into_owned()
@@ -73,14 +78,16 @@ fn values(template: &Template, raw: &[&str]) -> Vec<String> {
 fn reference(routes: &[(RouteMethod, Template)], method: &Method, path: &str) -> Outcome {
     let raw: Vec<&str> = match path {
         "/" => Vec::new(),
-        _ => path.strip_suffix('/').unwrap_or(path)[1..].split('/').collect(),
+        _ => path.strip_suffix('/').unwrap_or(path)[1..]
+            .split('/')
+            .collect(),
     };
     let cut = raw.last().and_then(|last| last.rsplit_once(':'));
     let mut cut_raw = raw.clone();
     if let (Some(last), Some((before, _))) = (cut_raw.last_mut(), cut) {
         *last = before;
     }
-    let mut best: Option<((usize, Vec<Fit>, usize), usize)> = None;
+    let mut best: Option<(Key, usize)> = None;
     let mut allow = Vec::new();
     for (index, (route_method, template)) in routes.iter().enumerate() {
         let (order, raw) = match (template.verb(), cut) {

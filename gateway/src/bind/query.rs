@@ -1,0 +1,146 @@
+//! Reads a query string (`application/x-www-form-urlencoded`) into the fields its names lead to.
+
+use std::collections::HashSet;
+
+use smallvec::SmallVec;
+
+use super::{
+    Parameter, ParameterProblem, Place, RequestFault,
+    names::{Choice, MapValue, Names, Shape},
+};
+use crate::{codec::Codec, percent};
+
+/// The most parameters one query may have.
+pub const MAX_QUERY_PARAMETERS: usize = 1_000;
+
+/// What has been given so far.
+#[derive(Default)]
+struct Given<'n> {
+    singles: SmallVec<[usize; 16]>,
+    keys: HashSet<(usize, String)>,
+    choices: SmallVec<[&'n Choice; 4]>,
+}
+
+impl<'n> Given<'n> {
+    /// Refuses what contradicts something given before: on the wire the later would silently win.
+    fn add(&mut self, parameter: &'n Parameter, key: Option<&str>) -> Result<(), ParameterProblem> {
+        let number = parameter.number;
+        let is_new = match (parameter.shape, key) {
+            (Shape::Single, _) if self.singles.contains(&number) => false,
+            (Shape::Single, _) => {
+                self.singles.push(number);
+                true
+            }
+            (Shape::Map(_), Some(key)) => self.keys.insert((number, key.to_owned())),
+            (Shape::List | Shape::Map(_), _) => true,
+        };
+        if !is_new {
+            return Err(ParameterProblem::Twice);
+        }
+        for choice in &parameter.choices {
+            match self
+                .choices
+                .iter()
+                .find(|other| other.oneof == choice.oneof)
+            {
+                Some(other) if other.member != choice.member => {
+                    return Err(ParameterProblem::OneofConflict {
+                        oneof: choice.name.to_string(),
+                    });
+                }
+                Some(_) => {}
+                None => self.choices.push(choice),
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn write(
+    names: &Names,
+    is_strict: bool,
+    codec: &Codec,
+    query: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestFault> {
+    let mut given = Given::default();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    for (index, pair) in pairs.enumerate() {
+        if index == MAX_QUERY_PARAMETERS {
+            return Err(RequestFault::TooManyParameters {
+                limit: MAX_QUERY_PARAMETERS,
+            });
+        }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decoded = percent::decode_form(name);
+        let name = decoded.as_deref().unwrap_or(name);
+        let fail = |problem| RequestFault::parameter(Place::Query, name, problem);
+        let Some((parameter, key)) = find(names, name) else {
+            if is_strict {
+                return Err(fail(ParameterProblem::Unknown));
+            }
+            continue;
+        };
+        let value = percent::decode_form(value).ok_or_else(|| fail(ParameterProblem::Utf8))?;
+        given.add(parameter, key).map_err(fail)?;
+        match (parameter.shape, key) {
+            (Shape::Map(kind), Some(key)) => {
+                codec.read_field_json(&parameter.field, &entry(kind, key, &value), out)
+            }
+            (Shape::Single | Shape::List, None) => codec.read_text(&parameter.field, &value, out),
+            (Shape::Map(_), None) | (Shape::Single | Shape::List, Some(_)) => {
+                return Err(fail(ParameterProblem::Key));
+            }
+        }
+        .map_err(|fault| fail(ParameterProblem::Value(fault)))?;
+    }
+    Ok(())
+}
+
+/// The parameter of a name, and the key if the name is `map[key]`.
+fn find<'n, 't>(names: &'n Names, name: &'t str) -> Option<(&'n Parameter, Option<&'t str>)> {
+    if let Some(parameter) = names.find(name) {
+        return Some((parameter, None));
+    }
+    let (field, key) = name.strip_suffix(']')?.split_once('[')?;
+    Some((names.find(field)?, Some(key)))
+}
+
+/// One entry of a map as JSON, which is how the codec reads maps.
+fn entry(kind: MapValue, key: &str, value: &str) -> Vec<u8> {
+    let is_bare = match kind {
+        MapValue::Bool => matches!(value, "true" | "false"),
+        // What looks like a number goes through as one, for enums and decimals; names and `NaN` are text.
+        MapValue::Number => {
+            value.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+                && value
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
+        }
+        MapValue::Text => false,
+    };
+    let mut json = Vec::with_capacity(key.len() + value.len() + 8);
+    json.push(b'{');
+    push_string(key, &mut json);
+    json.push(b':');
+    if is_bare {
+        json.extend_from_slice(value.as_bytes());
+    } else {
+        push_string(value, &mut json);
+    }
+    json.push(b'}');
+    json
+}
+
+/// A JSON string (RFC 8259, section 7).
+fn push_string(text: &str, json: &mut Vec<u8>) {
+    json.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => json.extend([b'\\', byte]),
+            0x00..=0x1F => json.extend(format!("\\u{byte:04x}").bytes()),
+            _ => json.push(byte),
+        }
+    }
+    json.push(b'"');
+}
