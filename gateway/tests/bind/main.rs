@@ -1,0 +1,12 @@
+//! Requests bound by rule, read back with prost-reflect.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod fixture;
+mod query;
+mod request;
+mod rule;
