@@ -12,6 +12,7 @@
 //!   (see `google/api/http.proto`).
 //! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `trie` says why.
 
+mod literals;
 mod path;
 mod trie;
 
@@ -225,10 +226,10 @@ impl<T: Copy> Router<T> {
 
     /// Finds the route for a method and a path. The path is that of the request target: percent-encoded, without query.
     pub fn lookup<'r, 'p>(&'r self, method: &Method, path: &'p str) -> Lookup<'r, 'p, T> {
-        let path = match Path::split(path) {
-            Ok(path) => path,
-            Err(fault) => return Lookup::Malformed(fault),
-        };
+        let mut path = Path::new(path);
+        if let Err(fault) = path.split() {
+            return Lookup::Malformed(fault);
+        }
         let with_verb = self
             .cut_known_verb(&path)
             .map(|(path, verb)| Query { path, verb, method });
@@ -283,22 +284,17 @@ fn verb_number(index: usize) -> Option<u16> {
 }
 
 fn captures<'p>(template: &Template, path: Reading<'_, 'p>) -> Captures<'p> {
-    let variables = template.variables().iter().enumerate();
-    variables
-        .map(|(index, variable)| {
-            let has_rest =
-                template.segments().get(variable.segments.end - 1) == Some(&Segment::Rest);
-            let end = if has_rest {
-                path.count()
-            } else {
-                variable.segments.end
-            };
-            Capture {
-                variable: index,
-                value: path.value(variable.segments.start..end, variable.is_multi),
-            }
-        })
-        .collect()
+    let mut captures = Captures::new();
+    for (index, variable) in template.variables().iter().enumerate() {
+        let segments = variable.segments.clone();
+        let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
+        let end = if has_rest { path.count() } else { segments.end };
+        captures.push(Capture {
+            variable: index,
+            value: path.value(segments.start..end, variable.is_multi),
+        });
+    }
+    captures
 }
 
 /// The value of `Allow`, each method once, in an order that does not depend on that of the routes.

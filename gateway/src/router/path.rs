@@ -44,39 +44,39 @@ pub(super) struct Path<'p> {
 }
 
 impl<'p> Path<'p> {
-    pub(super) fn split(text: &'p str) -> Result<Self, PathFault> {
-        if !text.starts_with('/') {
-            return Err(PathFault::NotAbsolute);
-        }
-        if text.len() > MAX_PATH_BYTES {
-            return Err(PathFault::TooLong);
-        }
-        let is_root = text.len() == 1;
-        let text = if is_root {
-            text
-        } else {
-            text.strip_suffix('/').unwrap_or(text)
-        };
-        let mut path = Self {
+    /// A path yet to be split. The two are apart so that the array is filled where it lies: moving it out of a result
+    /// takes longer than the split.
+    pub(super) fn new(text: &'p str) -> Self {
+        Self {
             text,
             starts: [0; MAX_PATH_SEGMENTS],
             count: 0,
             is_escaped: false,
-        };
-        if is_root {
-            return Ok(path);
         }
-        for (at, byte) in text.bytes().enumerate() {
+    }
+
+    pub(super) fn split(&mut self) -> Result<(), PathFault> {
+        if !self.text.starts_with('/') {
+            return Err(PathFault::NotAbsolute);
+        }
+        if self.text.len() > MAX_PATH_BYTES {
+            return Err(PathFault::TooLong);
+        }
+        if self.text.len() == 1 {
+            return Ok(());
+        }
+        self.text = self.text.strip_suffix('/').unwrap_or(self.text);
+        for (at, byte) in self.text.bytes().enumerate() {
             match byte {
-                b'/' => path.start_segment(at + 1)?,
-                b'%' => path.is_escaped = true,
+                b'/' => self.start_segment(at + 1)?,
+                b'%' => self.is_escaped = true,
                 _ => {}
             }
         }
-        if path.is_escaped {
-            percent::check(text)?;
+        if self.is_escaped {
+            percent::check(self.text)?;
         }
-        Ok(path)
+        Ok(())
     }
 
     fn start_segment(&mut self, at: usize) -> Result<(), PathFault> {

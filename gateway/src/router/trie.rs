@@ -8,13 +8,10 @@
 //! one child lookup for every node as deep as the path is long: it is linear in the size of the surface and does not
 //! grow with what a client sends. In practice it touches one or two nodes a segment.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
 use http::Method;
 
-use super::{RouteMethod, path::Reading};
-use crate::{percent::DecodedBytes, template::Segment};
+use super::{RouteMethod, literals::Literals, path::Reading};
+use crate::template::Segment;
 
 /// Stands for "no verb" among verb numbers.
 pub(super) const NO_VERB: u16 = 0;
@@ -38,8 +35,7 @@ struct Ending {
 
 #[derive(Default)]
 struct Node {
-    /// Children by decoded text. The keys are the surface's own, so nobody can choose them to collide.
-    literals: HashMap<Box<str>, usize, FixedState>,
+    literals: Literals,
     one: Option<usize>,
     /// Routes whose template ends exactly here.
     exact: Vec<Ending>,
@@ -104,9 +100,9 @@ impl Trie {
             return parent;
         };
         if let Some(existing) = node.literals.get(text) {
-            return *existing;
+            return existing;
         }
-        node.literals.insert(text.into(), child);
+        node.literals.insert(text, child);
         self.nodes.push(Node::default());
         child
     }
@@ -179,19 +175,13 @@ impl Trie {
         if segment.is_empty() {
             return (None, None);
         }
-        let literal = if node.literals.is_empty() {
-            None
-        } else if path.is_escaped(segment) {
-            // Seldom, and compared one by one so that nothing has to be decoded into memory of its own.
-            let mut children = node.literals.iter();
-            children
-                .find(|(text, _)| is_decoded(text, segment))
-                .map(|(_, child)| child)
+        let literal = if path.is_escaped(segment) {
+            node.literals.get_escaped(segment)
         } else {
             node.literals.get(segment)
         };
         (
-            literal.and_then(|child| self.nodes.get(*child)),
+            literal.and_then(|child| self.nodes.get(child)),
             node.one.and_then(|child| self.nodes.get(child)),
         )
     }
@@ -211,9 +201,4 @@ fn pick(endings: &[Ending], query: &Query<'_, '_>) -> Option<usize> {
         .filter_map(|ending| rank(&ending.method).map(|rank| (rank, ending.route)))
         .min()
         .map(|(_, route)| route)
-}
-
-/// Whether a segment that is still percent-encoded stands for this text.
-fn is_decoded(text: &str, escaped: &str) -> bool {
-    text.len() < escaped.len() && text.bytes().eq(DecodedBytes::new(escaped))
 }
