@@ -243,26 +243,21 @@ fn enumeration(descriptor: &EnumDescriptor, printed: Enums) -> Enum {
     let prefix = screaming_snake(descriptor.name());
     let mut names: HashMap<Box<[u8]>, i32, _> = HashMap::default();
     let mut sparse: HashMap<i32, Box<[u8]>, _> = HashMap::default();
-    for value in descriptor.values() {
+    // In the order of declaration: of several names for one number the first is printed.
+    let declared = &descriptor.enum_descriptor_proto().value;
+    for (name, number) in declared.iter().map(|value| (value.name(), value.number())) {
         let text = match printed {
-            Enums::Names | Enums::Numbers => value.name().to_owned(),
-            Enums::Lower => value.name().to_ascii_lowercase(),
-            Enums::LowerWithoutPrefix => without_prefix(value.name(), &prefix).to_ascii_lowercase(),
+            Enums::Names | Enums::Numbers => name.to_owned(),
+            Enums::Lower => name.to_ascii_lowercase(),
+            Enums::LowerWithoutPrefix => without_prefix(name, &prefix).to_ascii_lowercase(),
         };
         if printed != Enums::Numbers {
-            // Of several names for one number the first declared is printed.
-            sparse
-                .entry(value.number())
-                .or_insert_with(|| quoted(&text).into());
+            sparse.entry(number).or_insert_with(|| quoted(&text).into());
         }
-        names
-            .entry(text.into_bytes().into())
-            .or_insert(value.number());
+        names.entry(text.into_bytes().into()).or_insert(number);
     }
-    for value in descriptor.values() {
-        names
-            .entry(value.name().as_bytes().into())
-            .or_insert(value.number());
+    for value in declared {
+        names.entry(value.name().as_bytes().into()).or_insert(value.number());
     }
     let dense_end = sparse
         .keys()
