@@ -257,7 +257,9 @@ fn enumeration(descriptor: &EnumDescriptor, printed: Enums) -> Enum {
         names.entry(text.into_bytes().into()).or_insert(number);
     }
     for value in declared {
-        names.entry(value.name().as_bytes().into()).or_insert(value.number());
+        names
+            .entry(value.name().as_bytes().into())
+            .or_insert(value.number());
     }
     let dense_end = sparse
         .keys()

@@ -37,7 +37,7 @@ impl From<WireFault> for Stop {
 pub(super) type Written<T> = Result<T, Stop>;
 
 impl<'c> Writer<'c, '_> {
-    /// Prints a message given in parts, which merge into one. Only `gather` meets more than one part.
+    /// Prints a message given in parts, which merge into one.
     pub(super) fn message(&mut self, id: u32, parts: &[&[u8]], depth: u32) -> Written<()> {
         if depth > self.tables.profile.max_depth {
             return Err(Stop::Fault(WireFault::TooDeep));
@@ -63,7 +63,7 @@ impl<'c> Writer<'c, '_> {
         first: bool,
         depth: u32,
     ) -> Written<()> {
-        if self.gather {
+        if self.gather || parts.len() > 1 {
             self.gathered_fields(message, parts, first, depth)
         } else {
             let bytes = parts.first().copied().unwrap_or_default();

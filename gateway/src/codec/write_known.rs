@@ -130,7 +130,7 @@ impl<'c> Writer<'c, '_> {
     /// Struct and ListValue are what their only field is; without it they are empty.
     fn only_field(&mut self, message: &'c Message, parts: &[&[u8]], depth: u32) -> Written<()> {
         let field = &message.fields[0];
-        if self.gather {
+        if self.gather || parts.len() > 1 {
             let found = occurrences(message, parts)?;
             if !found.is_empty() {
                 return self.gathered(field, &found, depth).map(drop);

@@ -1,13 +1,15 @@
 //! Random messages through codec and oracle.
 
+use proptest::prelude::*;
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
-use proptest::prelude::*;
 use pulpo_gateway::codec::Problem;
 use serde_json::Value;
 
 use crate::generate::Choices;
-use crate::support::{PROFILES, PROTO_JSON, descriptor, oracle_read, oracle_text, read, same, value, write};
+use crate::support::{
+    PROFILES, PROTO_JSON, descriptor, oracle_read, oracle_text, read, same, value, write,
+};
 
 pub(crate) const NAMES: [&str; 11] = [
     "codec.test.All",
@@ -24,7 +26,10 @@ pub(crate) const NAMES: [&str; 11] = [
 ];
 
 pub(crate) fn entropy() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), proptest::collection::vec(any::<u8>(), 200..3000)]
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..200),
+        proptest::collection::vec(any::<u8>(), 200..3000)
+    ]
 }
 
 proptest! {
@@ -119,7 +124,11 @@ proptest! {
 pub(crate) fn damage_bytes(text: &mut Vec<u8>, choices: &mut Choices<'_>, likely: &[u8]) {
     for _ in 0..=choices.below(3) {
         let at = choices.below(text.len().max(1)).min(text.len());
-        let byte = if choices.yes(230) { likely[choices.below(likely.len())] } else { choices.byte() };
+        let byte = if choices.yes(230) {
+            likely[choices.below(likely.len())]
+        } else {
+            choices.byte()
+        };
         match choices.below(4) {
             0 if at < text.len() => text[at] = byte,
             1 if at < text.len() => drop(text.remove(at)),
@@ -130,7 +139,12 @@ pub(crate) fn damage_bytes(text: &mut Vec<u8>, choices: &mut Choices<'_>, likely
 }
 
 /// Writes JSON in a way of its own; `message` is the ordinary message the value belongs to.
-fn spell(json: &Value, message: Option<&MessageDescriptor>, choices: &mut Choices<'_>, out: &mut String) {
+fn spell(
+    json: &Value,
+    message: Option<&MessageDescriptor>,
+    choices: &mut Choices<'_>,
+    out: &mut String,
+) {
     space(choices, out);
     match json {
         Value::Object(members) => {
@@ -145,7 +159,10 @@ fn spell(json: &Value, message: Option<&MessageDescriptor>, choices: &mut Choice
                 }
                 let message = message.filter(|message| !message.full_name().starts_with("google."));
                 let field = message.and_then(|message| message.get_field_by_json_name(key));
-                let key = field.as_ref().filter(|_| choices.yes(100)).map_or(key.as_str(), |field| field.name());
+                let key = field
+                    .as_ref()
+                    .filter(|_| choices.yes(100))
+                    .map_or(key.as_str(), |field| field.name());
                 space(choices, out);
                 quote(key, choices, out);
                 space(choices, out);
@@ -183,7 +200,12 @@ fn spell(json: &Value, message: Option<&MessageDescriptor>, choices: &mut Choice
     space(choices, out);
 }
 
-fn spell_map(json: &Value, message: Option<&MessageDescriptor>, choices: &mut Choices<'_>, out: &mut String) {
+fn spell_map(
+    json: &Value,
+    message: Option<&MessageDescriptor>,
+    choices: &mut Choices<'_>,
+    out: &mut String,
+) {
     out.push('{');
     for (index, (key, json)) in json.as_object().unwrap().iter().enumerate() {
         if index > 0 {

@@ -22,7 +22,15 @@ const ANY_TYPES: [&str; 8] = [
 ];
 
 const TEXTS: [&str; 10] = [
-    "", "a", "héllo", "\"quoted\\\"", "line\nbreak\r\t", "\u{0}\u{1f}\u{7f}", "日本語 🐙", "exactly8", "</script>\u{2028}",
+    "",
+    "a",
+    "héllo",
+    "\"quoted\\\"",
+    "line\nbreak\r\t",
+    "\u{0}\u{1f}\u{7f}",
+    "日本語 🐙",
+    "exactly8",
+    "</script>\u{2028}",
     "a longer text that needs more than one step of eight bytes, and a length of more than one byte: 0123456789012345678901234567890123456789",
 ];
 
@@ -42,7 +50,11 @@ impl<'b> Choices<'b> {
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        let high = if end > 256 { usize::from(self.byte()) << 8 } else { 0 };
+        let high = if end > 256 {
+            usize::from(self.byte()) << 8
+        } else {
+            0
+        };
         (high | usize::from(self.byte())) % end
     }
 
@@ -53,7 +65,16 @@ impl<'b> Choices<'b> {
     fn u64(&mut self) -> u64 {
         match self.below(6) {
             0 => u64::from(self.byte()),
-            1 => [0, 1, u64::MAX, 1 << 31, 1 << 32, 1 << 63, (1 << 63) - 1, (1 << 31) - 1][self.below(8)],
+            1 => [
+                0,
+                1,
+                u64::MAX,
+                1 << 31,
+                1 << 32,
+                1 << 63,
+                (1 << 63) - 1,
+                (1 << 31) - 1,
+            ][self.below(8)],
             2 => u64::from(self.byte()).wrapping_neg(),
             _ => (0..8).fold(0, |value, _| value << 8 | u64::from(self.byte())),
         }
@@ -63,18 +84,37 @@ impl<'b> Choices<'b> {
         let value = match self.below(4) {
             0 => f64::from(self.byte()),
             1 => f64::from_bits(self.u64()),
-            2 => [0.1, 1e300, -2.5e-7, 1e16, 123_456_789.125, f64::MAX, f64::MIN_POSITIVE][self.below(7)],
+            2 => [
+                0.1,
+                1e300,
+                -2.5e-7,
+                1e16,
+                123_456_789.125,
+                f64::MAX,
+                f64::MIN_POSITIVE,
+            ][self.below(7)],
             _ if finite => 1.5,
             _ => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][self.below(3)],
         };
-        if value == 0.0 || (finite && !value.is_finite()) { 0.0 } else { value }
+        if value == 0.0 || (finite && !value.is_finite()) {
+            0.0
+        } else {
+            value
+        }
     }
 
     fn f32(&mut self) -> f32 {
         let value = match self.below(3) {
             0 => f32::from(self.byte()),
             1 => f32::from_bits(self.u64() as u32),
-            _ => [0.1, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 3.4e-39][self.below(6)],
+            _ => [
+                0.1,
+                f32::NAN,
+                f32::INFINITY,
+                f32::NEG_INFINITY,
+                f32::MAX,
+                3.4e-39,
+            ][self.below(6)],
         };
         if value == 0.0 { 0.0 } else { value }
     }
@@ -83,7 +123,9 @@ impl<'b> Choices<'b> {
         match self.below(3) {
             0 => TEXTS[self.below(TEXTS.len())].to_owned(),
             1 => self.byte().to_string(),
-            _ => (0..self.below(20)).map(|_| char::from(self.byte())).collect(),
+            _ => (0..self.below(20))
+                .map(|_| char::from(self.byte()))
+                .collect(),
         }
     }
 
@@ -102,11 +144,17 @@ impl<'b> Choices<'b> {
             Kind::Bool => Value::Bool(self.yes(128)),
             Kind::String => Value::String(self.text()),
             Kind::Bytes => Value::Bytes(self.bytes().into()),
-            Kind::Enum(descriptor) if descriptor.full_name() == "google.protobuf.NullValue" => Value::EnumNumber(0),
+            Kind::Enum(descriptor) if descriptor.full_name() == "google.protobuf.NullValue" => {
+                Value::EnumNumber(0)
+            }
             Kind::Enum(descriptor) => {
                 let count = descriptor.values().len();
                 let named = descriptor.values().nth(self.below(count)).unwrap().number();
-                Value::EnumNumber(if self.yes(40) { self.u64() as i32 } else { named })
+                Value::EnumNumber(if self.yes(40) {
+                    self.u64() as i32
+                } else {
+                    named
+                })
             }
             Kind::Message(descriptor) => Value::Message(self.message(descriptor, depth + 1)),
         }
@@ -128,9 +176,16 @@ impl<'b> Choices<'b> {
         let kind = field.kind();
         if field.is_map() {
             let entry = kind.as_message().unwrap();
-            let (key, value) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
+            let (key, value) = (
+                entry.map_entry_key_field().kind(),
+                entry.map_entry_value_field().kind(),
+            );
             let count = self.count();
-            return Value::Map((0..count).map(|_| (self.key(&key), self.scalar(&value, depth))).collect());
+            return Value::Map(
+                (0..count)
+                    .map(|_| (self.key(&key), self.scalar(&value, depth)))
+                    .collect(),
+            );
         }
         if field.is_list() {
             let count = self.count();
@@ -140,7 +195,11 @@ impl<'b> Choices<'b> {
     }
 
     fn count(&mut self) -> usize {
-        if self.yes(20) { 12 + self.below(30) } else { self.below(4) }
+        if self.yes(20) {
+            12 + self.below(30)
+        } else {
+            self.below(4)
+        }
     }
 
     pub(crate) fn message(&mut self, descriptor: &MessageDescriptor, depth: u32) -> DynamicMessage {
@@ -159,7 +218,9 @@ impl<'b> Choices<'b> {
             }
             "google.protobuf.FieldMask" => {
                 let names = ["a", "display_name", "user.full_name", "x.y.z", "field2"];
-                let paths = (0..self.below(4)).map(|_| Value::String(names[self.below(5)].to_owned())).collect();
+                let paths = (0..self.below(4))
+                    .map(|_| Value::String(names[self.below(5)].to_owned()))
+                    .collect();
                 message.set_field_by_number(1, Value::List(paths));
             }
             "google.protobuf.Any" => {
@@ -169,8 +230,12 @@ impl<'b> Choices<'b> {
                 message.set_field_by_number(1, Value::String(url));
                 message.set_field_by_number(2, Value::Bytes(content.into()));
             }
-            "google.protobuf.DoubleValue" => message.set_field_by_number(1, Value::F64(self.f64(true))),
-            "google.protobuf.FloatValue" => message.set_field_by_number(1, Value::F32(self.byte().into())),
+            "google.protobuf.DoubleValue" => {
+                message.set_field_by_number(1, Value::F64(self.f64(true)))
+            }
+            "google.protobuf.FloatValue" => {
+                message.set_field_by_number(1, Value::F32(self.byte().into()))
+            }
             "google.protobuf.Value" => self.json_value(&mut message, descriptor, depth),
             _ => self.plain(&mut message, descriptor, depth),
         }
@@ -182,17 +247,32 @@ impl<'b> Choices<'b> {
         [0, nanos, nanos / 1000 * 1000, nanos / 1_000_000 * 1_000_000][self.below(4)]
     }
 
-    fn json_value(&mut self, message: &mut DynamicMessage, descriptor: &MessageDescriptor, depth: u32) {
+    fn json_value(
+        &mut self,
+        message: &mut DynamicMessage,
+        descriptor: &MessageDescriptor,
+        depth: u32,
+    ) {
         let number = 1 + self.below(if depth > 8 { 4 } else { 6 }) as u32;
         let field = descriptor.get_field(number).unwrap();
-        let value = if number == 2 { Value::F64(self.f64(true)) } else { self.field(&field, depth) };
+        let value = if number == 2 {
+            Value::F64(self.f64(true))
+        } else {
+            self.field(&field, depth)
+        };
         message.set_field(&field, value);
     }
 
     fn plain(&mut self, message: &mut DynamicMessage, descriptor: &MessageDescriptor, depth: u32) {
         let fields: Vec<_> = descriptor.fields().collect();
         // Large messages get a share of their fields, small ones most of them.
-        let share = if fields.len() > 100 { 12 } else if depth > 2 { 60 } else { 110 };
+        let share = if fields.len() > 100 {
+            12
+        } else if depth > 2 {
+            60
+        } else {
+            110
+        };
         for field in fields {
             if depth < 9 && self.yes(share) {
                 let value = self.field(&field, depth);

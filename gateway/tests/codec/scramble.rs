@@ -1,9 +1,9 @@
 //! Messages written as no encoder writes them, but as every decoder must take them.
 
+use proptest::prelude::*;
 use prost_reflect::prost::Message;
 use prost_reflect::prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
-use proptest::prelude::*;
 use pulpo_gateway::codec::WireFault;
 
 use crate::agree::{NAMES, entropy};
@@ -75,7 +75,10 @@ fn scramble(descriptor: &MessageDescriptor, wire: &[u8], choices: &mut Choices<'
 fn shuffle(pieces: &mut [Piece], choices: &mut Choices<'_>) {
     for _ in 0..choices.below(pieces.len() + 1) {
         let at = choices.below(pieces.len().max(1));
-        if pieces.get(at + 1).is_some_and(|next| next.number != pieces[at].number) {
+        if pieces
+            .get(at + 1)
+            .is_some_and(|next| next.number != pieces[at].number)
+        {
             pieces.swap(at, at + 1);
         }
     }
@@ -92,8 +95,13 @@ fn field_pieces(
     let mut push = |bytes: Vec<u8>| pieces.push(Piece { number, bytes });
     match field.kind() {
         Kind::Message(inner) => {
-            let keep = ["google.protobuf.Duration", "google.protobuf.Any"].contains(&inner.full_name());
-            let payload = if keep { payload.to_vec() } else { scramble(&inner, payload, choices) };
+            let keep =
+                ["google.protobuf.Duration", "google.protobuf.Any"].contains(&inner.full_name());
+            let payload = if keep {
+                payload.to_vec()
+            } else {
+                scramble(&inner, payload, choices)
+            };
             // A singular message may come in two parts, wherever one of its fields ends.
             if !field.is_list() && !field.is_map() && !keep && choices.yes(80) {
                 let at = boundary(&payload, choices);
@@ -103,7 +111,10 @@ fn field_pieces(
                 push(sized(number, &payload));
             }
         }
-        kind if field.is_list() && wire_type == 2 && !matches!(kind, Kind::String | Kind::Bytes) => {
+        kind if field.is_list()
+            && wire_type == 2
+            && !matches!(kind, Kind::String | Kind::Bytes) =>
+        {
             let element = element_type(&kind);
             let mut rest = payload;
             let mut packed = Vec::new();
@@ -187,12 +198,19 @@ fn boundary(payload: &[u8], choices: &mut Choices<'_>) -> usize {
 
 /// A field the message does not have: a number, a string, or a group with a field in it.
 fn unknown(descriptor: &MessageDescriptor, choices: &mut Choices<'_>) -> Piece {
-    let number = [19, 500, 70_000].into_iter().find(|number| descriptor.get_field(*number).is_none()).unwrap();
+    let number = [19, 500, 70_000]
+        .into_iter()
+        .find(|number| descriptor.get_field(*number).is_none())
+        .unwrap();
     let bytes = match choices.below(3) {
         0 => tagged(number, WireType::Varint, &[0x96, 0x01]),
         1 => sized(number, b"unknown"),
         _ => {
-            let mut bytes = tagged(number, WireType::StartGroup, &tagged(1, WireType::Varint, &[1]));
+            let mut bytes = tagged(
+                number,
+                WireType::StartGroup,
+                &tagged(1, WireType::Varint, &[1]),
+            );
             bytes.extend(tagged(number, WireType::EndGroup, &[]));
             bytes
         }

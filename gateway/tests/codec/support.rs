@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use pulpo_gateway::codec::{Codec, FieldPath, JsonFault, WireFault};
 use pulpo_gateway::profile::{Enums, Integers, JsonProfile, Names};
@@ -10,9 +9,15 @@ use serde_json::Value;
 
 pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let folder = env!("CARGO_MANIFEST_DIR");
-    let includes = [format!("{folder}/tests/protos"), format!("{folder}/../proto")];
+    let includes = [
+        format!("{folder}/tests/protos"),
+        format!("{folder}/../proto"),
+    ];
     let mut compiler = protox::Compiler::new(includes).unwrap();
-    compiler.include_imports(true).open_files(["codec.proto", "own.proto"]).unwrap();
+    compiler
+        .include_imports(true)
+        .open_files(["codec.proto", "own.proto"])
+        .unwrap();
     DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap()
 });
 
@@ -30,8 +35,14 @@ pub(crate) fn descriptor(name: &str) -> MessageDescriptor {
 pub(crate) static PROFILES: LazyLock<Vec<(Codec, SerializeOptions)>> = LazyLock::new(|| {
     let plain = SerializeOptions::new();
     let proto_json = JsonProfile::default();
-    let proto = JsonProfile { names: Names::Proto, ..proto_json.clone() };
-    let full = JsonProfile { print_defaults: true, ..proto_json.clone() };
+    let proto = JsonProfile {
+        names: Names::Proto,
+        ..proto_json.clone()
+    };
+    let full = JsonProfile {
+        print_defaults: true,
+        ..proto_json.clone()
+    };
     let numbers = JsonProfile {
         integers: Integers::Numbers,
         enums: Enums::Numbers,
@@ -64,7 +75,11 @@ pub(crate) fn write(codec: &Codec, name: &str, wire: &[u8]) -> Result<String, Wi
     result.map(|()| text)
 }
 
-pub(crate) fn read(codec: &Codec, name: &str, json: impl AsRef<[u8]>) -> Result<Vec<u8>, JsonFault> {
+pub(crate) fn read(
+    codec: &Codec,
+    name: &str,
+    json: impl AsRef<[u8]>,
+) -> Result<Vec<u8>, JsonFault> {
     let mut out = b"kept ".to_vec();
     let result = codec.read_json(codec.message(name).unwrap(), json.as_ref(), &mut out);
     let wire = out.strip_prefix(b"kept ").unwrap().to_vec();
@@ -80,7 +95,8 @@ pub(crate) fn round(name: &str, json: &str) -> String {
 }
 
 pub(crate) fn round_with(codec: &Codec, name: &str, json: &str) -> String {
-    let wire = read(codec, name, json).unwrap_or_else(|fault| panic!("{json}: {fault} at {}", fault.path));
+    let wire =
+        read(codec, name, json).unwrap_or_else(|fault| panic!("{json}: {fault} at {}", fault.path));
     DynamicMessage::decode(descriptor(name), wire.as_slice()).unwrap();
     write(codec, name, &wire).unwrap_or_else(|fault| panic!("{json}: {fault}"))
 }
@@ -98,10 +114,15 @@ pub(crate) fn refused_with(codec: &Codec, name: &str, json: &str) -> String {
 }
 
 pub(crate) fn path(codec: &Codec, name: &str, dotted: &str) -> FieldPath {
-    codec.field_path(codec.message(name).unwrap(), dotted).unwrap()
+    codec
+        .field_path(codec.message(name).unwrap(), dotted)
+        .unwrap()
 }
 
-pub(crate) fn oracle_text(message: &DynamicMessage, options: &SerializeOptions) -> Result<String, serde_json::Error> {
+pub(crate) fn oracle_text(
+    message: &DynamicMessage,
+    options: &SerializeOptions,
+) -> Result<String, serde_json::Error> {
     let mut serializer = serde_json::Serializer::new(Vec::new());
     message.serialize_with_options(&mut serializer, options)?;
     Ok(String::from_utf8(serializer.into_inner()).unwrap())
@@ -125,7 +146,10 @@ fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {
             let float = number.as_f64().unwrap();
-            if float.fract() == 0.0 && float.abs() < 1e18 && !(float == 0.0 && float.is_sign_negative()) {
+            if float.fract() == 0.0
+                && float.abs() < 1e18
+                && !(float == 0.0 && float.is_sign_negative())
+            {
                 *value = Value::from(float as i64);
             }
         }
@@ -139,4 +163,21 @@ fn whole_numbers(value: &mut Value) {
 pub(crate) fn same(a: &DynamicMessage, b: &DynamicMessage) -> bool {
     let options = SerializeOptions::new();
     a == b || value(&oracle_text(a, &options).unwrap()) == value(&oracle_text(b, &options).unwrap())
+}
+
+/// What one field of `Optionals` is after reading.
+pub(crate) fn scalar(field: &str, json: &str) -> String {
+    let text = round("codec.test.Optionals", &format!(r#"{{"{field}":{json}}}"#));
+    let text = text
+        .strip_prefix(&format!(r#"{{"{field}":"#))
+        .unwrap_or_else(|| panic!("{text}"));
+    text.strip_suffix('}').unwrap().to_owned()
+}
+
+pub(crate) fn scalar_refused(field: &str, json: &str) -> String {
+    let fault = refused("codec.test.Optionals", &format!(r#"{{"{field}":{json}}}"#));
+    fault
+        .strip_prefix(&format!("{field}: "))
+        .unwrap_or(&fault)
+        .to_owned()
 }

@@ -1,1 +1,391 @@
-//! x
+//! The wire to JSON, case by case.
+
+use std::time::{Duration, Instant};
+
+use prost_reflect::prost::encoding::{WireType, encode_key, encode_varint};
+use pulpo_gateway::codec::WireFault;
+use pulpo_gateway::profile::JsonProfile;
+
+use crate::support::{PROTO_JSON, codec, write};
+
+/// A field with its length.
+fn sized(number: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(number, WireType::LengthDelimited, &mut bytes);
+    encode_varint(payload.len() as u64, &mut bytes);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn varint(number: u32, value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(number, WireType::Varint, &mut bytes);
+    encode_varint(value, &mut bytes);
+    bytes
+}
+
+fn printed(name: &str, wire: &[u8]) -> String {
+    write(&PROTO_JSON, name, wire).unwrap()
+}
+
+fn fault(name: &str, wire: &[u8]) -> WireFault {
+    write(&PROTO_JSON, name, wire).unwrap_err()
+}
+
+#[test]
+fn numbers_print_shortest() {
+    for (value, expected) in [
+        (0.1, "0.1"),
+        (1.0, "1"),
+        (-1.5, "-1.5"),
+        (1e21, "1e21"),
+        (5e-324, "5e-324"),
+        (123_456_789.0, "123456789"),
+        (-0.0, "-0"),
+        (f64::NAN, "\"NaN\""),
+        (f64::NEG_INFINITY, "\"-Infinity\""),
+    ] {
+        let wire = [&[0x09][..], &f64::to_le_bytes(value)].concat();
+        let text = printed("codec.test.Scalars", &wire).replace("e+", "e");
+        assert_eq!(text, format!(r#"{{"theDouble":{expected}}}"#));
+    }
+    let wire = [&[0x15][..], &0.1f32.to_le_bytes()].concat();
+    assert_eq!(printed("codec.test.Scalars", &wire), r#"{"theFloat":0.1}"#);
+    assert_eq!(
+        printed("codec.test.Scalars", &varint(3, u64::MAX)),
+        r#"{"theInt32":-1}"#
+    );
+    // A longer varint than a 32-bit field needs is cut, not refused.
+    assert_eq!(
+        printed("codec.test.Scalars", &varint(5, 0x1_0000_0001)),
+        r#"{"theUint32":1}"#
+    );
+    assert_eq!(
+        printed("codec.test.Scalars", &varint(13, 2)),
+        r#"{"theBool":true}"#
+    );
+}
+
+#[test]
+fn defaults_without_presence_are_left_out() {
+    let zeros = [
+        &[0x09; 1][..],
+        &[0; 8],
+        &[
+            0x15, 0, 0, 0, 0, 0x18, 0, 0x20, 0x80, 0x00, 0x68, 0, 0x72, 0, 0x7a, 0,
+        ],
+    ]
+    .concat();
+    assert_eq!(printed("codec.test.Scalars", &zeros), "{}");
+    assert_eq!(
+        printed(
+            "codec.test.Scalars",
+            &[zeros.as_slice(), &[0x80, 0x01, 1]].concat()
+        ),
+        r#"{"theColor":"COLOR_RED"}"#
+    );
+    assert_eq!(
+        printed("codec.test.Optionals", &[0x18, 0, 0x72, 0]),
+        r#"{"theInt32":0,"theString":""}"#
+    );
+    assert_eq!(printed("codec.test.Lists", &[0x1a, 0]), "{}");
+    let minus_zero = [&[0x09][..], &(-0.0f64).to_le_bytes()].concat();
+    assert_eq!(
+        printed("codec.test.Scalars", &minus_zero),
+        r#"{"theDouble":-0}"#
+    );
+}
+
+#[test]
+fn fields_of_another_wire_type_are_unknown() {
+    let wire = [sized(3, b"abc"), varint(14, 5), varint(4, 7), varint(1, 1)].concat();
+    assert_eq!(printed("codec.test.Scalars", &wire), r#"{"theInt64":"7"}"#);
+    assert_eq!(printed("codec.test.Lists", &varint(14, 1)), "{}");
+    assert_eq!(printed("codec.test.Maps", &varint(1, 1)), "{}");
+}
+
+#[test]
+fn oneofs_keep_the_last_member() {
+    let name = "codec.test.Choice";
+    let text = sized(2, b"a");
+    let scalars = sized(4, &varint(3, 1));
+    let more = sized(4, &varint(4, 2));
+    assert_eq!(
+        printed(name, &[text.clone(), varint(3, 9)].concat()),
+        r#"{"number":9}"#
+    );
+    assert_eq!(
+        printed(name, &[varint(3, 9), text.clone()].concat()),
+        r#"{"text":"a"}"#
+    );
+    assert_eq!(
+        printed(name, &[scalars.clone(), more.clone()].concat()),
+        r#"{"scalars":{"theInt32":1,"theInt64":"2"}}"#
+    );
+    // A member in between clears what came before.
+    assert_eq!(
+        printed(name, &[scalars, text, more].concat()),
+        r#"{"scalars":{"theInt64":"2"}}"#
+    );
+}
+
+#[test]
+fn map_entries_may_be_incomplete_swapped_and_repeated() {
+    let name = "codec.test.Maps";
+    let by_int32 = |entry: &[u8]| sized(1, entry);
+    let (key, value) = (varint(1, 7), sized(2, b"x"));
+    assert_eq!(printed(name, &by_int32(b"")), r#"{"byInt32":{"0":""}}"#);
+    assert_eq!(printed(name, &by_int32(&key)), r#"{"byInt32":{"7":""}}"#);
+    assert_eq!(printed(name, &by_int32(&value)), r#"{"byInt32":{"0":"x"}}"#);
+    assert_eq!(
+        printed(name, &by_int32(&[value.clone(), key.clone()].concat())),
+        r#"{"byInt32":{"7":"x"}}"#
+    );
+    assert_eq!(
+        printed(
+            name,
+            &by_int32(
+                &[
+                    varint(9, 1),
+                    key.clone(),
+                    varint(1, 8),
+                    value.clone(),
+                    sized(2, b"y")
+                ]
+                .concat()
+            )
+        ),
+        r#"{"byInt32":{"8":"y"}}"#
+    );
+    let twice = [
+        by_int32(&[key.clone(), value].concat()),
+        by_int32(&varint(1, 8)),
+        by_int32(&[key, sized(2, b"y")].concat()),
+    ]
+    .concat();
+    assert_eq!(printed(name, &twice), r#"{"byInt32":{"7":"y","8":""}}"#);
+    let many: Vec<u8> = (0..100)
+        .flat_map(|key| by_int32(&varint(1, key % 50)))
+        .collect();
+    assert_eq!(printed(name, &many).matches(':').count(), 51);
+    // The same key in a longer varint is the same key.
+    assert_eq!(
+        printed(
+            name,
+            &[by_int32(&[0x08, 0x01]), by_int32(&[0x08, 0x81, 0x00])].concat()
+        ),
+        r#"{"byInt32":{"1":""}}"#
+    );
+    assert_eq!(
+        printed("codec.test.Tree", &sized(5, &sized(1, b"k"))),
+        r#"{"named":{"k":{}}}"#
+    );
+    let timestamp = PROTO_JSON.message("codec.test.Known").unwrap();
+    let mut out = Vec::new();
+    PROTO_JSON
+        .write_json(timestamp, &sized(1, b""), &mut out)
+        .unwrap();
+    assert_eq!(out, br#"{"timestamp":"1970-01-01T00:00:00Z"}"#);
+}
+
+#[test]
+fn what_is_no_message_is_a_fault() {
+    let tree = "codec.test.Tree";
+    for (wire, expected) in [
+        (&[0x0a][..], WireFault::Truncated),
+        (&[0x0a, 5, b'a'], WireFault::Truncated),
+        (
+            &[
+                0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+            ],
+            WireFault::Truncated,
+        ),
+        (&[0x30], WireFault::Truncated),
+        (&[0x30, 0x80], WireFault::Truncated),
+        (
+            &[
+                0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
+            ],
+            WireFault::Varint,
+        ),
+        (&[0x00, 0x00], WireFault::Tag),
+        (&[0x07], WireFault::Tag),
+        (&[0x06, 0x00], WireFault::Tag),
+        (&[0xf8, 0xff, 0xff, 0xff, 0x1f, 0x00], WireFault::Tag),
+        (&[0x0c], WireFault::Group),
+        (&[0x93, 0x03, 0x0c], WireFault::Group),
+        (&[0x93, 0x03], WireFault::Truncated),
+        (&[0x0a, 1, 0xff], WireFault::Utf8),
+        (&[0x0a, 2, 0xe6, 0x97], WireFault::Utf8),
+        (&[0x2a, 3, 0x0a, 1, 0xff], WireFault::Utf8),
+    ] {
+        assert_eq!(fault(tree, wire), expected, "{wire:x?}");
+    }
+    assert_eq!(fault(tree, &[0x93, 0x03].repeat(200)), WireFault::TooDeep);
+    // Two halves of one character in neighbouring strings do not make it whole.
+    assert_eq!(
+        fault("codec.test.Lists", &[0x72, 1, 0xc3, 0x72, 1, 0xa9]),
+        WireFault::Utf8
+    );
+}
+
+#[test]
+fn known_types_out_of_range_are_faults() {
+    let known = "codec.test.Known";
+    let time = |field, seconds: i64, nanos: i32| {
+        sized(
+            field,
+            &[
+                varint(1, seconds as u64),
+                varint(2, i64::from(nanos) as u64),
+            ]
+            .concat(),
+        )
+    };
+    for (seconds, nanos) in [
+        (-62_135_596_801, 0),
+        (253_402_300_800, 0),
+        (0, -1),
+        (0, 1_000_000_000),
+        (i64::MIN, 0),
+        (i64::MAX, 0),
+    ] {
+        assert_eq!(fault(known, &time(1, seconds, nanos)), WireFault::Timestamp);
+    }
+    for (seconds, nanos) in [
+        (315_576_000_001, 0),
+        (-315_576_000_001, 0),
+        (1, -1),
+        (-1, 1),
+        (0, 1_000_000_000),
+        (i64::MIN, 0),
+        (0, i32::MIN),
+    ] {
+        assert_eq!(fault(known, &time(2, seconds, nanos)), WireFault::Duration);
+    }
+    for path in ["Upper", "a__b", "a_", "a_1", "a,b"] {
+        assert_eq!(
+            fault(known, &sized(3, &sized(1, path.as_bytes()))),
+            WireFault::FieldMask,
+            "{path}"
+        );
+    }
+    for value in [f64::NAN, f64::INFINITY] {
+        assert_eq!(
+            fault(
+                known,
+                &sized(5, &[&[0x11][..], &value.to_le_bytes()].concat())
+            ),
+            WireFault::NotFinite
+        );
+    }
+    assert_eq!(printed(known, &sized(5, b"")), r#"{"value":null}"#);
+    let nan = [&[0x09][..], &f64::NAN.to_le_bytes()].concat();
+    assert_eq!(printed(known, &sized(10, &nan)), r#"{"doubleValue":"NaN"}"#);
+    for url in ["", "codec.test.Tree", "x/no.Such"] {
+        assert_eq!(
+            fault(
+                known,
+                &sized(7, &[sized(1, url.as_bytes()), sized(2, b"x")].concat())
+            ),
+            WireFault::UnknownType
+        );
+    }
+    assert_eq!(
+        fault(known, &sized(7, &sized(1, b"x/no.Such"))),
+        WireFault::UnknownType
+    );
+}
+
+/// `levels` messages, each in field `number` of the one around it, made from the inside out.
+fn nested(
+    number: u32,
+    levels: usize,
+    mut wire: Vec<u8>,
+    wrap: impl Fn(Vec<u8>) -> Vec<u8>,
+) -> Vec<u8> {
+    for _ in 0..levels {
+        wire = wrap(sized(number, &wire));
+    }
+    wire
+}
+
+#[test]
+fn nesting_is_limited() {
+    let plain = |levels| nested(2, levels, Vec::new(), |wire| wire);
+    printed("codec.test.Tree", &plain(100));
+    assert_eq!(fault("codec.test.Tree", &plain(101)), WireFault::TooDeep);
+    assert_eq!(fault("codec.test.Tree", &plain(20_000)), WireFault::TooDeep);
+    // A map entry is a message too.
+    let mapped =
+        |levels| (0..levels).fold(Vec::new(), |wire: Vec<u8>, _| sized(5, &sized(2, &wire)));
+    printed("codec.test.Tree", &mapped(50));
+    assert_eq!(fault("codec.test.Tree", &mapped(51)), WireFault::TooDeep);
+    let shallow = codec(JsonProfile {
+        max_depth: 2,
+        ..JsonProfile::default()
+    });
+    write(&shallow, "codec.test.Tree", &plain(2)).unwrap();
+    assert_eq!(
+        write(&shallow, "codec.test.Tree", &plain(3)),
+        Err(WireFault::TooDeep)
+    );
+    // Gathered fields have the same limit.
+    let twice = |levels| nested(2, levels, Vec::new(), |wire| [wire, sized(2, b"")].concat());
+    printed("codec.test.Tree", &twice(100));
+    assert_eq!(fault("codec.test.Tree", &twice(101)), WireFault::TooDeep);
+}
+
+/// Every level is unusual at its very end, so a retry on each level alone would double the work with each of them.
+#[test]
+fn work_stays_linear_on_hostile_messages() {
+    let started = Instant::now();
+    let leaf = sized(1, &[b'x'; 200_000]);
+    let late = nested(2, 95, leaf.clone(), |wire| {
+        [wire, sized(1, b"late")].concat()
+    });
+    assert!(printed("codec.test.Tree", &late).len() > 200_000);
+    let split = nested(2, 95, leaf, |wire| [sized(2, b""), wire].concat());
+    assert!(printed("codec.test.Tree", &split).len() > 200_000);
+    let shuffled: Vec<u8> = (0..100_000)
+        .flat_map(|i| {
+            if i % 2 == 0 {
+                sized(4, b"")
+            } else {
+                varint(6, i)
+            }
+        })
+        .collect();
+    assert!(printed("codec.test.Tree", &shuffled).len() > 100_000);
+    let keys: Vec<u8> = (0..50_000)
+        .rev()
+        .flat_map(|key| sized(1, &varint(1, key % 25_000)))
+        .collect();
+    assert!(printed("codec.test.Maps", &keys).len() > 100_000);
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn sparse_and_wide_messages() {
+    let wire = [
+        varint(1, 1),
+        sized(1000, b"a"),
+        varint(1024, 2),
+        varint(1025, 3),
+        sized(99_999, &varint(1025, 4)),
+        sized(100_000, &[5, 6]),
+        sized(536_870_911, b"z"),
+    ];
+    let expected = r#"{"first":1,"atThousand":"a","lastDense":2,"firstSparse":3,"inner":{"firstSparse":4},"numbers":[5,6],"highest":"z"}"#;
+    assert_eq!(printed("codec.test.Sparse", &wire.concat()), expected);
+    let mut reversed = wire.clone();
+    reversed.reverse();
+    assert_eq!(printed("codec.test.Sparse", &reversed.concat()), expected);
+    assert_eq!(
+        printed(
+            "codec.test.Wide",
+            &[varint(1130, 1), sized(1131, b"a")].concat()
+        ),
+        r#"{"right65":"a"}"#
+    );
+}

@@ -1,0 +1,138 @@
+//! Limits of reading: depth, U+0000, and time.
+
+use std::time::{Duration, Instant};
+
+use prost_reflect::DynamicMessage;
+use pulpo_gateway::codec::Problem;
+use pulpo_gateway::profile::JsonProfile;
+
+use crate::support::{PROTO_JSON, codec, descriptor, read, refused_with, round_with};
+
+#[test]
+fn nesting_is_limited_as_decoders_limit_it() {
+    let tree = |depth: usize| format!("{}{{}}{}", r#"{"left":"#.repeat(depth), "}".repeat(depth));
+    // What is just allowed is what a decoder with the common limit of 100 takes.
+    let wire = read(&PROTO_JSON, "codec.test.Tree", tree(100)).unwrap();
+    DynamicMessage::decode(descriptor("codec.test.Tree"), wire.as_slice()).unwrap();
+    let fault = read(&PROTO_JSON, "codec.test.Tree", tree(101)).unwrap_err();
+    assert_eq!(fault.problem, Problem::TooDeep);
+    let map = |depth: usize| {
+        format!(
+            "{}{{}}{}",
+            r#"{"named":{"a":"#.repeat(depth),
+            "}}".repeat(depth)
+        )
+    };
+    let wire = read(&PROTO_JSON, "codec.test.Tree", map(50)).unwrap();
+    DynamicMessage::decode(descriptor("codec.test.Tree"), wire.as_slice()).unwrap();
+    assert_eq!(
+        read(&PROTO_JSON, "codec.test.Tree", map(51))
+            .unwrap_err()
+            .problem,
+        Problem::TooDeep
+    );
+    for open in [
+        "[",
+        r#"{"a":"#,
+        r#"{"@type":"x/google.protobuf.Any","value":"#,
+    ] {
+        for name in [
+            "google.protobuf.Value",
+            "codec.test.Tree",
+            "google.protobuf.Any",
+        ] {
+            read(&PROTO_JSON, name, open.repeat(100_000)).unwrap_err();
+        }
+    }
+    let shallow = codec(JsonProfile {
+        max_depth: 2,
+        ..JsonProfile::default()
+    });
+    read(&shallow, "codec.test.Tree", tree(2)).unwrap();
+    assert_eq!(
+        refused_with(&shallow, "codec.test.Tree", &tree(3)),
+        "left.left.left: nested too deeply"
+    );
+}
+
+#[test]
+fn nul_is_refused_where_the_profile_says_so() {
+    let strict = codec(JsonProfile {
+        refuse_nul: true,
+        ..JsonProfile::default()
+    });
+    for (name, json, path) in [
+        (
+            "codec.test.Tree",
+            r#"{"left":{"name":"a\u0000"}}"#,
+            "left.name",
+        ),
+        (
+            "codec.test.Lists",
+            r#"{"theString":["a","\u0000"]}"#,
+            "theString[1]",
+        ),
+        (
+            "codec.test.Known",
+            r#"{"value":{"a":["\u0000"]}}"#,
+            r#"value["a"][0]"#,
+        ),
+        (
+            "codec.test.Known",
+            r#"{"stringValue":"\u0000"}"#,
+            "stringValue",
+        ),
+        (
+            "codec.test.Maps",
+            r#"{"byString":{"\u0000":""}}"#,
+            "byString",
+        ),
+        ("codec.own.Own", r#"{"payload":{"a":"\u0000"}}"#, "payload"),
+    ] {
+        let fault = read(&strict, name, json).unwrap_err();
+        assert_eq!(
+            (fault.problem, &*fault.path),
+            (Problem::Nul, path),
+            "{json}"
+        );
+        read(&PROTO_JSON, name, json).unwrap();
+    }
+    // A backslash that is itself escaped makes no U+0000.
+    assert_eq!(
+        round_with(&strict, "codec.test.Tree", r#"{"name":"\\u0000"}"#),
+        r#"{"name":"\\u0000"}"#
+    );
+}
+
+#[test]
+fn work_stays_linear_on_hostile_texts() {
+    let started = Instant::now();
+    let size = 300_000;
+    let texts = [
+        format!(
+            r#"{{"any":{}{}"#,
+            r#"{"@type":"x/google.protobuf.Any","value":"#.repeat(90),
+            "[".repeat(size)
+        ),
+        format!(r#"{{"name":"{}"}}"#, "\\n".repeat(size)),
+        format!(r#"{{"weight":{}}}"#, "9".repeat(size)),
+        format!(r#"{{"weight":0.{}}}"#, "0".repeat(size)),
+        format!(
+            r#"{{"named":{{{}}}}}"#,
+            (0..size / 8)
+                .map(|key| format!(r#""{key}":{{}}"#))
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+        format!(
+            "{}{}",
+            r#"{"left":"#.repeat(95),
+            format!(r#"{{"name":"{}"}}"#, "x".repeat(size)) + &"}".repeat(95)
+        ),
+    ];
+    for text in &texts {
+        let _ = read(&PROTO_JSON, "codec.test.Known", text);
+        let _ = read(&PROTO_JSON, "codec.test.Tree", text);
+    }
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
