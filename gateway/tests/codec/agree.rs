@@ -25,6 +25,16 @@ pub(crate) const NAMES: [&str; 11] = [
     "codec.test.Wide",
 ];
 
+/// Those that cannot have a map in them.
+const MAPLESS: [&str; 6] = [
+    "codec.test.Scalars",
+    "codec.test.Optionals",
+    "codec.test.Lists",
+    "codec.test.Sparse",
+    "codec.test.Named",
+    "codec.test.Wide",
+];
+
 pub(crate) fn entropy() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..200),
@@ -33,7 +43,7 @@ pub(crate) fn entropy() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Printing agrees with the oracle under every profile both have, and what is printed reads back as the same message.
     #[test]
@@ -103,20 +113,13 @@ proptest! {
         let mut wire = message.encode_to_vec();
         damage_bytes(&mut wire, &mut Choices::new(&damage), &[0, 1, 2, 8, 10, 18, 0x7f, 0x80, 0xff]);
         let printed = write(&PROTO_JSON, name, &wire);
-        // The oracle panics on messages with a form of their own whose fields are not UTF-8 or overflow.
-        if let Ok(message) = DynamicMessage::decode(descriptor(name), wire.as_slice())
+        // The oracle takes a map field of any wire type, so where maps may be only the absence of a panic is checked.
+        if MAPLESS.contains(&name)
+            && let Ok(message) = DynamicMessage::decode(descriptor(name), wire.as_slice())
             && let Ok(expected) = oracle_text(&message, &PROFILES[0].1)
         {
-            match printed {
-                Ok(printed) => {
-                    let (printed, expected) = (value(&printed), value(&expected));
-                    prop_assert!(printed == expected || expected.to_string().contains("Z\"") || printed.to_string().contains("-0.0"), "{printed} {expected}");
-                }
-                Err(fault) => {
-                    use pulpo_gateway::codec::WireFault as F;
-                    prop_assert!(matches!(fault, F::Timestamp | F::Duration | F::FieldMask | F::UnknownType), "{fault}: {expected}");
-                }
-            }
+            let (printed, expected) = (value(&printed.unwrap()), value(&expected));
+            prop_assert!(printed == expected || printed.to_string().contains("-0.0"), "{printed} {expected}");
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use prost_reflect::DynamicMessage;
 use pulpo_gateway::codec::Problem;
-use pulpo_gateway::profile::JsonProfile;
+use pulpo_gateway::profile::{JsonProfile, Unknown};
 
-use crate::support::{PROTO_JSON, codec, descriptor, read, refused_with, round_with};
+use crate::support::{PROTO_JSON, codec, descriptor, read, refused_with, round_with, write};
 
 #[test]
 fn nesting_is_limited_as_decoders_limit_it() {
@@ -53,6 +53,41 @@ fn nesting_is_limited_as_decoders_limit_it() {
         refused_with(&shallow, "codec.test.Tree", &tree(3)),
         "left.left.left: nested too deeply"
     );
+}
+
+/// What a profile may allow at most must fit in a thread's stack, in a build without optimisation too.
+#[test]
+fn the_deepest_nesting_fits_in_the_stack() {
+    let deep = codec(JsonProfile {
+        max_depth: 100_000,
+        unknown_fields: Unknown::Ignore,
+        ..JsonProfile::default()
+    });
+    let nested = |open: &str, close: &str, depth: usize| open.repeat(depth) + &close.repeat(depth);
+    for (name, text) in [
+        ("google.protobuf.Value", nested("[", "]", 100)),
+        (
+            "google.protobuf.Value",
+            nested(r#"{"a":"#, "}", 66).replace(":}", ":1}"),
+        ),
+        (
+            "codec.test.Tree",
+            nested(r#"{"named":{"a":"#, "}}", 100).replace(":}", ":{}}"),
+        ),
+        ("codec.test.Tree", nested(r#"{"children":["#, "]}", 200)),
+        (
+            "codec.test.Tree",
+            format!(r#"{{"x":{}}}"#, nested("[", "]", 200)),
+        ),
+        ("pulpo.type.v1.Json", nested("[", "]", 200)),
+    ] {
+        let wire = read(&deep, name, &text).unwrap();
+        // Unusual at the very end, so that the gathering way is taken as well.
+        let unusual = [&*wire, &*wire].concat();
+        for wire in [wire, unusual] {
+            write(&deep, name, &wire).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@
 //! - it does not print -0.0 in a field without presence, and it refuses enum numbers written `1.0`;
 //! - it refuses an Any without type and content, which is `{}`, and prints NaN in a wrapper as null;
 //! - it refuses the largest `float` as it prints it itself;
-//! - it fails on a field of another wire type than its own, where other decoders take it for an unknown field.
+//! - it fails on a field of another wire type than its own, where other decoders take it for an unknown field, and takes a map
+//!   entry of any wire type for one with a length.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -17,7 +17,7 @@ struct Piece {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(800))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Fields shuffled, given twice, split and merged, lists packed and unpacked, unknown fields and groups in between.
     #[test]
