@@ -1,1 +1,11 @@
-//! x
+//! Pulpo: five documented APIs from one set of Protobuf definitions.
+//!
+//! A request's way: `server` (listeners, surfaces) → `pulpo_gateway` (REST only) → `layers` → a domain's service
+//! → a domain function → Postgres. Domains never import one another; they meet in `events`.
+
+pub mod clock;
+pub mod db;
+pub mod error;
+pub mod identity;
+pub mod ids;
+pub mod proto;

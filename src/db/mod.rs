@@ -1,0 +1,51 @@
+//! Postgres: the built-in server, the pool, migrations, and named transactions that are retried.
+//!
+//! A transaction holds no network, sleep or file work; what must happen after it is an event written inside it.
+
+pub mod transaction;
+
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, pooled_connection::AsyncDieselConnectionManager};
+
+use crate::error::{Error, Result};
+
+pub use transaction::TransactionBody;
+
+/// The connection queries take.
+pub type Conn = AsyncPgConnection;
+
+/// A connection borrowed from the pool.
+pub type Pooled<'a> = bb8::PooledConnection<'a, AsyncDieselConnectionManager<AsyncPgConnection>>;
+
+/// How long a request waits for a free connection before it is told to try again.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The database, cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: bb8::Pool<AsyncDieselConnectionManager<AsyncPgConnection>>,
+}
+
+impl Db {
+    /// A pool of up to `size` connections to `url` (a `postgres://` URL or key=value pairs). Nothing is connected yet.
+    pub fn new(url: &str, size: u32) -> Self {
+        let manager = AsyncDieselConnectionManager::new(url);
+        let pool = bb8::Pool::builder()
+            .max_size(size)
+            .connection_timeout(ACQUIRE_TIMEOUT)
+            .build_unchecked(manager);
+        Self { pool }
+    }
+
+    /// A connection for reading, or for a single statement.
+    pub async fn connection(&self) -> Result<Pooled<'_>> {
+        self.pool.get().await.map_err(|error| {
+            Error::unavailable(
+                "DATABASE_UNAVAILABLE",
+                "The database is not reachable; try again shortly",
+                anyhow::Error::new(error),
+            )
+        })
+    }
+}
