@@ -1,0 +1,248 @@
+//! From a presented credential to a principal: one query a request, the same answer for everything that is wrong.
+
+use std::{net::IpAddr, str::FromStr, sync::Arc};
+
+use http::{HeaderMap, header};
+use ipnet::IpNet;
+
+use super::{
+    Principal,
+    caller::KeyPrincipal,
+    digest,
+    keys::{self, KeyKind, KeyRow},
+    tokens::{Audience, Tokens},
+    users,
+};
+use crate::{
+    clock::Clock,
+    db::Db,
+    error::{Error, Result},
+    proto::pulpo::options::v1::Scheme,
+};
+
+/// Longer credentials are not looked at; JWTs of ours have about 250 characters.
+const MAX_CREDENTIAL_BYTES: usize = 4096;
+
+/// Checks credentials.
+pub struct Authenticator {
+    /// Where keys and users are.
+    pub db: Db,
+    /// Verifies user tokens.
+    pub tokens: Tokens,
+    /// What time it is.
+    pub clock: Clock,
+    /// SHA-256 of the operator's MCP key; without one nobody is the operator.
+    pub mcp_key: Option<[u8; 32]>,
+}
+
+/// A credential as it stands in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presented<'h> {
+    Bearer(&'h str),
+    ApiKeyHeader(&'h str),
+}
+
+impl Authenticator {
+    /// The principal whose credential is presented, if one of the schemes accepts it and the key may be used from this
+    /// address. The key row is given where the credential is a key. Errors: `MISSING_CREDENTIAL` without a well-formed
+    /// credential, `INVALID_CREDENTIAL`, `IP_NOT_ALLOWED`.
+    pub async fn authenticate(
+        &self,
+        schemes: &[Scheme],
+        headers: &HeaderMap,
+        ip: IpAddr,
+    ) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+        let Some(presented) = presented(schemes, headers) else {
+            return Err(missing());
+        };
+        match presented {
+            Presented::Bearer(credential) => self.bearer(schemes, credential, ip).await,
+            Presented::ApiKeyHeader(credential) => {
+                self.key(&digest::sha256(credential), &[KeyKind::Tenant], Some(Scheme::TenantKeyHeader), ip).await
+            }
+        }
+    }
+
+    async fn bearer(&self, schemes: &[Scheme], credential: &str, ip: IpAddr) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+        let token = schemes.iter().find_map(|&scheme| {
+            let user_id = self.tokens.verify(credential, Audience::of(scheme)?)?;
+            Some((user_id, scheme))
+        });
+        if let Some((id, scheme)) = token {
+            let mut conn = self.db.connection().await?;
+            return match users::exists(&mut conn, id).await? {
+                true => Ok((Principal::User { id, scheme }, None)),
+                false => Err(invalid()),
+            };
+        }
+        let sha256 = digest::sha256(credential);
+        if schemes.contains(&Scheme::McpKey) && self.is_mcp_key(&sha256) {
+            return Ok((Principal::Operator, None));
+        }
+        let kinds: Vec<KeyKind> = KeyKind::ALL.iter().copied().filter(|kind| schemes.contains(&kind.scheme())).collect();
+        if kinds.is_empty() {
+            return Err(invalid());
+        }
+        self.key(&sha256, &kinds, None, ip).await
+    }
+
+    async fn key(
+        &self,
+        sha256: &[u8; 32],
+        kinds: &[KeyKind],
+        scheme: Option<Scheme>,
+        ip: IpAddr,
+    ) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+        let mut conn = self.db.connection().await?;
+        let Some(row) = keys::find_live(&mut conn, sha256, kinds).await? else {
+            return Err(invalid());
+        };
+        if !is_ip_allowed(&row.ip_whitelist, ip) {
+            return Err(Error::forbidden("IP_NOT_ALLOWED", "This key may not be used from this address"));
+        }
+        let now = self.clock.now();
+        if keys::is_touch_due(row.last_used_at, now) {
+            // A note for people; the request does not depend on it.
+            if let Err(error) = keys::touch(&mut conn, &row.id, now).await {
+                tracing::debug!(%error, "could not note the use of a key");
+            }
+        }
+        let principal = KeyPrincipal {
+            id: row.id.clone(),
+            org_id: row.org_id.clone(),
+            user_id: row.user_id,
+            scheme: scheme.unwrap_or(row.kind.scheme()),
+            permissions: row.permissions.clone(),
+            allowed_agents: row.allowed_agents.clone(),
+        };
+        Ok((Principal::Key(Arc::new(principal)), Some(Arc::new(row))))
+    }
+
+    fn is_mcp_key(&self, sha256: &[u8; 32]) -> bool {
+        let Some(key) = &self.mcp_key else { return false };
+        aws_lc_rs::constant_time::verify_slices_are_equal(key, sha256).is_ok()
+    }
+}
+
+/// Refuses a principal whose key lacks the permission; an empty permission asks for nothing. Users and the operator
+/// are bound by roles, which the domains check.
+pub fn authorize(principal: &Principal, permission: &str) -> Result<()> {
+    let lacks = match principal {
+        Principal::Key(key) => !key.permissions.iter().any(|held| held == permission),
+        Principal::Anonymous => true,
+        Principal::User { .. } | Principal::Operator => false,
+    };
+    if lacks && !permission.is_empty() {
+        return Err(Error::forbidden("PERMISSION_MISSING", format!("This credential lacks the permission {permission}")));
+    }
+    Ok(())
+}
+
+fn missing() -> Error {
+    Error::unauthenticated("MISSING_CREDENTIAL", "A credential is required; see the documentation for which header carries it")
+}
+
+/// One answer for unknown, revoked, expired and foreign credentials.
+pub(crate) fn invalid() -> Error {
+    Error::unauthenticated("INVALID_CREDENTIAL", "This credential is not valid; check it or ask for a new one")
+}
+
+/// The credential of the request that one of the schemes could accept; the Authorization header goes first.
+fn presented<'h>(schemes: &[Scheme], headers: &'h HeaderMap) -> Option<Presented<'h>> {
+    let takes_bearer = schemes.iter().any(|&scheme| scheme != Scheme::TenantKeyHeader && scheme != Scheme::Unspecified);
+    let bearer = || headers.get(header::AUTHORIZATION)?.to_str().ok().and_then(bearer_of).map(Presented::Bearer);
+    let header = || {
+        let key = headers.get("x-api-key")?.to_str().ok()?.trim();
+        is_credential(key).then_some(Presented::ApiKeyHeader(key))
+    };
+    takes_bearer.then(bearer).flatten().or_else(|| schemes.contains(&Scheme::TenantKeyHeader).then(header).flatten())
+}
+
+/// RFC 6750: `Bearer`, in any case, spaces, and one word.
+fn bearer_of(value: &str) -> Option<&str> {
+    let (scheme, credential) = value.trim().split_once(' ')?;
+    let credential = credential.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && is_credential(credential)).then_some(credential)
+}
+
+fn is_credential(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_CREDENTIAL_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// An empty list allows every address; an entry that is no address matches none.
+fn is_ip_allowed(whitelist: &[String], ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    whitelist.is_empty() || whitelist.iter().filter_map(|entry| parse_ip_rule(entry)).any(|net| net.contains(&ip))
+}
+
+/// An address or a CIDR block.
+pub(crate) fn parse_ip_rule(entry: &str) -> Option<IpNet> {
+    IpNet::from_str(entry).ok().or_else(|| IpAddr::from_str(entry).ok().map(|ip| IpNet::from(ip.to_canonical())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn bearer_is_one_word_after_the_scheme_in_any_case() {
+        for value in ["Bearer x", "bearer x", "BEARER   x", " Bearer x "] {
+            assert_eq!(bearer_of(value), Some("x"), "{value:?}");
+        }
+        for value in ["", "Bearer", "Bearer ", "x", "Basic x", "Bearerx", "Bearer x y", "Bearer \u{e9}"] {
+            assert_eq!(bearer_of(value), None, "{value:?}");
+        }
+        assert_eq!(bearer_of(&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL_BYTES + 1))), None);
+    }
+
+    #[test]
+    fn the_schemes_say_which_header_counts() {
+        let both = headers(&[("authorization", "Bearer a"), ("x-api-key", "b")]);
+        assert_eq!(presented(&[Scheme::TenantKey], &both), Some(Presented::Bearer("a")));
+        assert_eq!(presented(&[Scheme::TenantKeyHeader], &both), Some(Presented::ApiKeyHeader("b")));
+        let header = headers(&[("x-api-key", "b")]);
+        assert_eq!(presented(&[Scheme::TenantKey], &header), None);
+        assert_eq!(presented(&[Scheme::TenantKey, Scheme::TenantKeyHeader], &header), Some(Presented::ApiKeyHeader("b")));
+        assert_eq!(presented(&[Scheme::TenantKeyHeader], &headers(&[("x-api-key", " ")])), None);
+    }
+
+    #[test]
+    fn whitelists_hold_addresses_and_blocks() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
+        assert!(is_ip_allowed(&[], ip("192.0.2.1")));
+        assert!(is_ip_allowed(&list(&["192.0.2.1"]), ip("192.0.2.1")));
+        assert!(is_ip_allowed(&list(&["192.0.2.0/24"]), ip("::ffff:192.0.2.77")));
+        assert!(is_ip_allowed(&list(&["nonsense", "2001:db8::/32"]), ip("2001:db8::1")));
+        assert!(!is_ip_allowed(&list(&["nonsense"]), ip("192.0.2.1")));
+        assert!(!is_ip_allowed(&list(&["192.0.2.0/24"]), ip("192.0.3.1")));
+    }
+
+    #[test]
+    fn a_permission_is_held_exactly() {
+        let key = |permissions: &[&str]| {
+            Principal::Key(Arc::new(KeyPrincipal {
+                id: "key_1".into(),
+                org_id: "org_1".into(),
+                user_id: None,
+                scheme: Scheme::PaymentKey,
+                permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
+                allowed_agents: Vec::new(),
+            }))
+        };
+        assert!(authorize(&key(&["payments:read"]), "payments:read").is_ok());
+        assert!(authorize(&key(&[]), "").is_ok());
+        let refused = authorize(&key(&["payments:read"]), "payments:write").unwrap_err();
+        assert_eq!(refused.reason, "PERMISSION_MISSING");
+        assert!(refused.message.contains("payments:write"));
+        assert!(authorize(&Principal::Anonymous, "payments:read").is_err());
+    }
+}
