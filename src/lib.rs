@@ -4,8 +4,10 @@
 //! → a domain function → Postgres. Domains never import one another; they meet in `events`.
 
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod error;
 pub mod identity;
 pub mod ids;
 pub mod proto;
+pub mod rates;

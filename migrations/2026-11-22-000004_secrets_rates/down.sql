@@ -1,0 +1,3 @@
+DROP TABLE rate_days;
+DROP TABLE rate_hits;
+DROP TABLE data_keys;
