@@ -5,9 +5,15 @@
 
 pub mod clock;
 pub mod config;
+pub mod contract;
 pub mod db;
 pub mod error;
 pub mod identity;
 pub mod ids;
 pub mod proto;
 pub mod rates;
+pub mod secrets;
+pub mod surfaces;
+pub mod app;
+pub mod layers;
+pub mod telemetry;

@@ -1,0 +1,73 @@
+//! Every dependency of the program as a field, built in one place.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    db::Db,
+    identity::{authenticate::Authenticator, digest, tokens::Tokens},
+    rates::Rates,
+    secrets::Secrets,
+    telemetry,
+};
+
+/// What services are made of; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// Now.
+    pub clock: Clock,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// User tokens.
+    pub tokens: Tokens,
+    /// Credentials to callers.
+    pub authenticator: Arc<Authenticator>,
+    /// Secrets at rest.
+    pub secrets: Secrets,
+    /// Rate limits.
+    pub rates: Rates,
+    /// The metrics collected so far.
+    pub metrics: PrometheusHandle,
+}
+
+impl App {
+    /// Builds the dependencies. Nothing is connected yet; the database at `database_url` must be migrated before
+    /// the first request.
+    pub fn build(config: Config, database_url: &str) -> Result<Self> {
+        Self::with_clock(config, database_url, Clock::system())
+    }
+
+    /// The same with a clock of the caller's.
+    pub fn with_clock(config: Config, database_url: &str, clock: Clock) -> Result<Self> {
+        let jwt_secret = config.secrets.jwt_secret.as_ref().context("no JWT secret: set PULPO_JWT_SECRET")?;
+        let master_key = config.secrets.master_key.as_ref().context("no master key: set PULPO_MASTER_KEY")?;
+        let mut key = [0; 32];
+        hex::decode_to_slice(master_key.expose(), &mut key).context("PULPO_MASTER_KEY must be 64 hex digits")?;
+        ensure!(jwt_secret.expose().len() >= 32, "PULPO_JWT_SECRET must have at least 32 characters");
+        let db = Db::new(database_url, config.database.pool_size);
+        let tokens = Tokens::new(jwt_secret.expose(), clock.clone());
+        let mcp_key = config.secrets.mcp_api_key.as_ref().map(|k| digest::sha256(k.expose()));
+        let authenticator = Authenticator {
+            db: db.clone(),
+            tokens: tokens.clone(),
+            clock: clock.clone(),
+            mcp_key,
+        };
+        Ok(Self {
+            rates: Rates::new(db.clone()),
+            secrets: Secrets::new(key),
+            metrics: telemetry::metrics_handle()?,
+            authenticator: Arc::new(authenticator),
+            config: Arc::new(config),
+            tokens,
+            clock,
+            db,
+        })
+    }
+}

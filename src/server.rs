@@ -1,0 +1,132 @@
+//! The five listeners: HTTP/1.1 and HTTP/2, REST and gRPC and gRPC-Web on each, bounded in everything.
+
+mod connection;
+mod door;
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::{
+    app::App,
+    contract::{Contract, SurfaceName},
+    deploy, hub, integrations, layers, pay,
+    proto::DESCRIPTOR_SET,
+    surfaces, workspace,
+};
+
+use door::Door;
+
+/// Where each surface listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// The hub.
+    pub pullpush: SocketAddr,
+    /// Deployments.
+    pub pushpaka: SocketAddr,
+    /// Workspaces.
+    pub puppyone: SocketAddr,
+    /// Payments.
+    pub pulse: SocketAddr,
+    /// Integrations.
+    pub integrations: SocketAddr,
+}
+
+/// The bound listeners and what answers behind them.
+pub struct Server {
+    app: App,
+    listeners: Vec<(TcpListener, Door)>,
+    addresses: Addresses,
+}
+
+impl Server {
+    /// Compiles the surfaces and binds every listener; connections wait until [`Server::run`].
+    pub async fn bind(app: App) -> Result<Self> {
+        let contract = Arc::new(Contract::load()?);
+        let stack = layers::stack(&app, contract.clone(), services(&app));
+        let infrastructure = infrastructure(&contract).await?;
+        let mut listeners = Vec::new();
+        let mut bound = Vec::new();
+        for name in SurfaceName::ALL {
+            let surface = Arc::new(surfaces::compile(&contract, name, &app.config.http)?);
+            let address = configured(&app, name);
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address} for the {} surface", name.as_str()))?;
+            bound.push(listener.local_addr()?);
+            listeners.push((listener, Door::new(&app.config.http, surface, stack.clone(), infrastructure.clone())));
+        }
+        let [pullpush, pushpaka, puppyone, pulse, integrations] =
+            <[SocketAddr; 5]>::try_from(bound).map_err(|_| anyhow::anyhow!("five surfaces, five listeners"))?;
+        let addresses = Addresses { pullpush, pushpaka, puppyone, pulse, integrations };
+        Ok(Self { app, listeners, addresses })
+    }
+
+    /// Where the listeners really are; tells the ports that were asked for as 0.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown` completes, then drains: no new connections, the open ones finish within the
+    /// configured time.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let stop = CancellationToken::new();
+        let limits = connection::Limits::new(&self.app.config.http);
+        let slots = Arc::new(Semaphore::new(self.app.config.http.max_connections));
+        let writer = self.app.rates.spawn_writer(self.app.clock.clone(), stop.clone());
+        let mut accepting = JoinSet::new();
+        for (listener, door) in self.listeners {
+            accepting.spawn(connection::accept(listener, door, limits, slots.clone(), stop.clone()));
+        }
+        shutdown.await;
+        tracing::info!("stopping: no new connections, the open ones finish");
+        stop.cancel();
+        let drain = Duration::from_millis(self.app.config.http.drain_timeout_ms);
+        if tokio::time::timeout(drain, async { while accepting.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!("some connections did not finish in time and were closed");
+            accepting.shutdown().await;
+        }
+        writer.await.context("the rate limit writer failed")?;
+        Ok(())
+    }
+}
+
+fn configured(app: &App, name: SurfaceName) -> SocketAddr {
+    let listen = &app.config.listen;
+    match name {
+        SurfaceName::Hub => listen.pullpush,
+        SurfaceName::Deploy => listen.pushpaka,
+        SurfaceName::Workspace => listen.puppyone,
+        SurfaceName::Pay => listen.pulse,
+        SurfaceName::Integrations => listen.integrations,
+    }
+}
+
+/// The services of all domains.
+fn services(app: &App) -> Routes {
+    let mut routes = RoutesBuilder::default();
+    hub::register(app, &mut routes);
+    deploy::register(app, &mut routes);
+    workspace::register(app, &mut routes);
+    pay::register(app, &mut routes);
+    integrations::register(app, &mut routes);
+    routes.routes().prepare()
+}
+
+/// gRPC health and reflection: about the program, not about anybody's data, and so outside the checks.
+async fn infrastructure(contract: &Contract) -> Result<Routes> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for service in contract.pool.services() {
+        reporter.set_service_status(service.full_name(), tonic_health::ServingStatus::Serving).await;
+    }
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET);
+    let mut routes = RoutesBuilder::default();
+    routes.add_service(health);
+    routes.add_service(reflection().build_v1()?);
+    routes.add_service(reflection().build_v1alpha()?);
+    Ok(routes.routes().prepare())
+}

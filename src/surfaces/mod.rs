@@ -1,0 +1,98 @@
+//! The five surfaces: how each API looks from outside. One file per API holds its JSON profile and its error body.
+
+mod deploy;
+mod hub;
+mod integrations;
+mod pay;
+mod workspace;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, bail};
+use http::{HeaderValue, StatusCode};
+use pulpo_gateway::{
+    fault::{ErrorFormat, ErrorReply},
+    profile::{Absent, Enums, Integers, JsonProfile, Names, TimestampDigits, Unknown},
+    surface::{Surface, SurfaceOptions},
+};
+use serde_json::Value;
+
+use crate::{
+    config::Http,
+    contract::{Contract, SurfaceName},
+};
+
+/// Compiles a surface; an impossible or ambiguous route is refused here, at start, with all faults.
+pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Surface> {
+    let (names, timestamps, envelope, errors): (_, _, _, Arc<dyn ErrorFormat>) = match name {
+        SurfaceName::Hub => (Names::Camel, TimestampDigits::Auto, None, Arc::new(hub::Errors)),
+        SurfaceName::Deploy => (Names::Proto, TimestampDigits::Auto, None, Arc::new(deploy::Errors)),
+        SurfaceName::Workspace => {
+            (Names::Proto, TimestampDigits::Auto, Some(workspace::ENVELOPE), Arc::new(workspace::Errors))
+        }
+        SurfaceName::Pay => (Names::Proto, TimestampDigits::Millis, None, Arc::new(pay::Errors)),
+        SurfaceName::Integrations => (Names::Camel, TimestampDigits::Auto, None, Arc::new(integrations::Errors)),
+    };
+    let options = SurfaceOptions {
+        name: name.as_str(),
+        profile: profile(names, timestamps),
+        envelope,
+        errors,
+        max_body_bytes: http.max_body_bytes,
+        body_timeout: Duration::from_millis(http.body_timeout_ms),
+        unmatched: Some(name.unmatched()),
+    };
+    match Surface::compile(&contract.pool, &contract.services(name), options) {
+        Ok(surface) => Ok(surface),
+        Err(faults) => bail!("the {} surface cannot be served:\n  {}", name.as_str(), faults.join("\n  ")),
+    }
+}
+
+/// What the five documents have in common: members always printed, numbers as numbers, unknown members ignored.
+fn profile(names: Names, timestamps: TimestampDigits) -> JsonProfile {
+    JsonProfile {
+        names,
+        absent: Absent::Omit,
+        print_defaults: true,
+        integers: Integers::Numbers,
+        enums: Enums::LowerWithoutPrefix,
+        timestamps,
+        unknown_fields: Unknown::Ignore,
+        // Postgres text cannot hold it, and no document needs it.
+        refuse_nul: true,
+        max_depth: 64,
+    }
+}
+
+/// The word of a status, as the documents write it.
+fn word(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "BAD_REQUEST",
+        401 => "UNAUTHORIZED",
+        403 => "FORBIDDEN",
+        404 => "NOT_FOUND",
+        405 => "METHOD_NOT_ALLOWED",
+        406 => "NOT_ACCEPTABLE",
+        408 => "REQUEST_TIMEOUT",
+        409 => "CONFLICT",
+        413 => "PAYLOAD_TOO_LARGE",
+        414 => "URI_TOO_LONG",
+        415 => "UNSUPPORTED_MEDIA_TYPE",
+        422 => "VALIDATION_ERROR",
+        429 => "RATE_LIMITED",
+        499 => "CLIENT_CLOSED_REQUEST",
+        501 => "NOT_IMPLEMENTED",
+        503 => "SERVICE_UNAVAILABLE",
+        504 => "TIMEOUT",
+        _ => "INTERNAL_ERROR",
+    }
+}
+
+fn json_reply(status: StatusCode, body: &Value) -> ErrorReply {
+    ErrorReply {
+        status,
+        content_type: HeaderValue::from_static("application/json"),
+        headers: Vec::new(),
+        body: body.to_string().into_bytes(),
+    }
+}
