@@ -20,9 +20,9 @@ const LOGIN_PER_MINUTE: u32 = 10;
 /// Requests a minute of one user or token where the document gives no number.
 const CALLER_PER_MINUTE: u32 = 300;
 /// Requests of one payments key in any 60 seconds, and in a UTC day (its document).
-pub const PAY_PER_MINUTE: u32 = 120;
+const PAY_PER_MINUTE: u32 = 120;
 /// See [`PAY_PER_MINUTE`].
-pub const PAY_PER_DAY: u32 = 10_000;
+const PAY_PER_DAY: u32 = 10_000;
 
 /// Limits by client address.
 pub(super) struct PerAddress {

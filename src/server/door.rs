@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use pulpo_gateway::{service::Gateway, surface::Surface};
 use tonic::{body::Body, service::Routes};
-use tonic_web::GrpcWebService;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 use tower_layer::Layer;
@@ -63,8 +63,8 @@ impl Door {
     pub(super) fn new(config: &Http, surface: Arc<Surface>, stack: Stack, infrastructure: Routes) -> Self {
         let dispatch = Dispatch {
             rest: Gateway::new(surface, stack.clone()),
-            grpc: GrpcWebService::new(stack),
-            infrastructure: GrpcWebService::new(infrastructure),
+            grpc: GrpcWebLayer::new().layer(stack),
+            infrastructure: GrpcWebLayer::new().layer(infrastructure),
         };
         Self {
             inner: cors(&config.cors_origins).layer(dispatch),
