@@ -4,9 +4,9 @@ use aws_lc_rs::digest::{self, SHA256};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// SHA-256 of a secret. Keys and tokens carry at least 160 random bits, so an unsalted digest is enough.
-pub fn sha256(secret: &str) -> [u8; 32] {
+pub fn sha256(secret: impl AsRef<[u8]>) -> [u8; 32] {
     let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&SHA256, secret.as_bytes()).as_ref());
+    out.copy_from_slice(digest::digest(&SHA256, secret.as_ref()).as_ref());
     out
 }
 

@@ -56,8 +56,8 @@ pub struct OrganizationChanges {
     pub name: Option<String>,
     /// Free text.
     pub description: Option<String>,
-    /// Picture.
-    pub avatar_url: Option<String>,
+    /// Picture; the inner none removes it.
+    pub avatar_url: Option<Option<String>>,
 }
 
 /// The organisation with this id.
