@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod contract;
+pub mod connectors;
 pub mod db;
 pub mod deploy;
 pub mod error;
