@@ -63,10 +63,11 @@ fn check_access(encoded: &[u8]) -> Result<()> {
     let surface = pool
         .get_extension_by_name("pulpo.options.v1.surface")
         .context("pulpo.options.v1.surface is not declared")?;
-    let has_rule = |method: &MethodDescriptor| match method.options().get_extension(&access).as_ref() {
-        Value::Message(rule) => rule.fields().count() == 1,
-        _ => false,
-    };
+    let has_rule =
+        |method: &MethodDescriptor| match method.options().get_extension(&access).as_ref() {
+            Value::Message(rule) => rule.fields().count() == 1,
+            _ => false,
+        };
     let mut faults = Vec::new();
     for service in pool.services() {
         if !service.options().has_extension(&surface) {

@@ -45,14 +45,30 @@ impl App {
 
     /// The same with a clock of the caller's.
     pub fn with_clock(config: Config, database_url: &str, clock: Clock) -> Result<Self> {
-        let jwt_secret = config.secrets.jwt_secret.as_ref().context("no JWT secret: set PULPO_JWT_SECRET")?;
-        let master_key = config.secrets.master_key.as_ref().context("no master key: set PULPO_MASTER_KEY")?;
+        let jwt_secret = config
+            .secrets
+            .jwt_secret
+            .as_ref()
+            .context("no JWT secret: set PULPO_JWT_SECRET")?;
+        let master_key = config
+            .secrets
+            .master_key
+            .as_ref()
+            .context("no master key: set PULPO_MASTER_KEY")?;
         let mut key = [0; 32];
-        hex::decode_to_slice(master_key.expose(), &mut key).context("PULPO_MASTER_KEY must be 64 hex digits")?;
-        ensure!(jwt_secret.expose().len() >= 32, "PULPO_JWT_SECRET must have at least 32 characters");
+        hex::decode_to_slice(master_key.expose(), &mut key)
+            .context("PULPO_MASTER_KEY must be 64 hex digits")?;
+        ensure!(
+            jwt_secret.expose().len() >= 32,
+            "PULPO_JWT_SECRET must have at least 32 characters"
+        );
         let db = Db::new(database_url, config.database.pool_size);
         let tokens = Tokens::new(jwt_secret.expose(), clock.clone());
-        let mcp_key = config.secrets.mcp_api_key.as_ref().map(|k| digest::sha256(k.expose()));
+        let mcp_key = config
+            .secrets
+            .mcp_api_key
+            .as_ref()
+            .map(|k| digest::sha256(k.expose()));
         let authenticator = Authenticator {
             db: db.clone(),
             tokens: tokens.clone(),

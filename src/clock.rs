@@ -40,6 +40,10 @@ impl Clock {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Clock(fixed)" } else { "Clock(system)" })
+        f.write_str(if self.0.is_some() {
+            "Clock(fixed)"
+        } else {
+            "Clock(system)"
+        })
     }
 }

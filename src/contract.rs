@@ -28,7 +28,13 @@ pub enum SurfaceName {
 
 impl SurfaceName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Hub, Self::Deploy, Self::Workspace, Self::Pay, Self::Integrations];
+    pub const ALL: [Self; 5] = [
+        Self::Hub,
+        Self::Deploy,
+        Self::Workspace,
+        Self::Pay,
+        Self::Integrations,
+    ];
 
     /// The name as options and metrics have it.
     pub fn as_str(self) -> &'static str {
@@ -92,12 +98,14 @@ pub struct Contract {
 impl Contract {
     /// Reads the embedded descriptor set.
     pub fn load() -> Result<Self> {
-        let pool = DescriptorPool::decode(DESCRIPTOR_SET).context("the embedded descriptor set is damaged")?;
+        let pool = DescriptorPool::decode(DESCRIPTOR_SET)
+            .context("the embedded descriptor set is damaged")?;
         let mut methods = HashMap::new();
         for service in pool.services() {
             let surface = surface_of(&pool, &service)?;
             for method in service.methods() {
-                let rule = rule_of(&pool, surface, &method).with_context(|| method.full_name().to_owned())?;
+                let rule = rule_of(&pool, surface, &method)
+                    .with_context(|| method.full_name().to_owned())?;
                 methods.insert(rule.path.clone(), Arc::new(rule));
             }
         }
@@ -115,15 +123,22 @@ impl Contract {
 
     /// All methods with routes of their own, by path.
     pub fn methods(&self) -> Vec<&MethodRule> {
-        let mut rules: Vec<_> =
-            self.methods.values().map(AsRef::as_ref).filter(|r| !r.path.starts_with("/unmatched/")).collect();
+        let mut rules: Vec<_> = self
+            .methods
+            .values()
+            .map(AsRef::as_ref)
+            .filter(|r| !r.path.starts_with("/unmatched/"))
+            .collect();
         rules.sort_by(|a, b| a.path.cmp(&b.path));
         rules
     }
 
     /// The services of a surface.
     pub fn services(&self, surface: SurfaceName) -> Vec<ServiceDescriptor> {
-        self.pool.services().filter(|s| surface_of(&self.pool, s).is_ok_and(|name| name == surface)).collect()
+        self.pool
+            .services()
+            .filter(|s| surface_of(&self.pool, s).is_ok_and(|name| name == surface))
+            .collect()
     }
 }
 
@@ -131,9 +146,10 @@ impl Contract {
 /// surfaces answer 404 to everyone.
 fn unmatched_rule(surface: SurfaceName) -> MethodRule {
     let access = match surface {
-        SurfaceName::Pay => {
-            AccessRule::Credentials { schemes: vec![Scheme::PaymentKey], permission: String::new() }
-        }
+        SurfaceName::Pay => AccessRule::Credentials {
+            schemes: vec![Scheme::PaymentKey],
+            permission: String::new(),
+        },
         _ => AccessRule::Public("there is nothing here to protect".to_owned()),
     };
     MethodRule {
@@ -146,7 +162,9 @@ fn unmatched_rule(surface: SurfaceName) -> MethodRule {
 }
 
 fn surface_of(pool: &DescriptorPool, service: &ServiceDescriptor) -> Result<SurfaceName> {
-    let extension = pool.get_extension_by_name("pulpo.options.v1.surface").context("no surface option")?;
+    let extension = pool
+        .get_extension_by_name("pulpo.options.v1.surface")
+        .context("no surface option")?;
     let options = service.options();
     let value = options.get_extension(&extension);
     let name = value.as_str().unwrap_or_default();
@@ -156,7 +174,11 @@ fn surface_of(pool: &DescriptorPool, service: &ServiceDescriptor) -> Result<Surf
         .with_context(|| format!("{}: there is no surface {name:?}", service.full_name()))
 }
 
-fn rule_of(pool: &DescriptorPool, surface: SurfaceName, method: &MethodDescriptor) -> Result<MethodRule> {
+fn rule_of(
+    pool: &DescriptorPool,
+    surface: SurfaceName,
+    method: &MethodDescriptor,
+) -> Result<MethodRule> {
     let service = method.parent_service().full_name().to_owned();
     let access: Access = option(pool, method, "pulpo.options.v1.access")?.transcode_to()?;
     let access = match access.rule {
@@ -173,16 +195,28 @@ fn rule_of(pool: &DescriptorPool, surface: SurfaceName, method: &MethodDescripto
         routes.extend(rule.additional_bindings.iter().filter_map(route));
         routes.extend(route(&rule));
     }
-    Ok(MethodRule { path: format!("/{service}/{}", method.name()), surface, service, access, routes })
+    Ok(MethodRule {
+        path: format!("/{service}/{}", method.name()),
+        surface,
+        service,
+        access,
+        routes,
+    })
 }
 
 fn option(pool: &DescriptorPool, method: &MethodDescriptor, name: &str) -> Result<DynamicMessage> {
-    let extension = pool.get_extension_by_name(name).with_context(|| format!("no option {name}"))?;
+    let extension = pool
+        .get_extension_by_name(name)
+        .with_context(|| format!("no option {name}"))?;
     let options = method.options();
     if !options.has_extension(&extension) {
         bail!("the option {name} is missing");
     }
-    options.get_extension(&extension).as_message().cloned().with_context(|| format!("{name} is not a message"))
+    options
+        .get_extension(&extension)
+        .as_message()
+        .cloned()
+        .with_context(|| format!("{name} is not a message"))
 }
 
 fn route(rule: &HttpRule) -> Option<(String, String)> {

@@ -86,14 +86,25 @@ pub struct Error {
 impl Error {
     /// An error of this kind.
     pub fn new(kind: Kind, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, reason, message: message.into(), violations: Vec::new(), retry_after: None, source: None }
+        Self {
+            kind,
+            reason,
+            message: message.into(),
+            violations: Vec::new(),
+            retry_after: None,
+            source: None,
+        }
     }
 
     /// One field is wrong: 400, or 422 where the surface says so. `description` completes "field …", for example
     /// "must be a positive number".
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (field.into(), description.into());
-        let mut error = Self::new(Kind::Invalid, "INVALID_ARGUMENT", format!("{field} {description}"));
+        let mut error = Self::new(
+            Kind::Invalid,
+            "INVALID_ARGUMENT",
+            format!("{field} {description}"),
+        );
         error.violations.push(Violation { field, description });
         error
     }
@@ -105,7 +116,10 @@ impl Error {
             .map(|v| format!("{} {}", v.field, v.description))
             .collect::<Vec<_>>()
             .join("; ");
-        Self { violations, ..Self::new(Kind::Invalid, "INVALID_ARGUMENT", message) }
+        Self {
+            violations,
+            ..Self::new(Kind::Invalid, "INVALID_ARGUMENT", message)
+        }
     }
 
     /// A rule of the product forbids it: 400.
@@ -137,13 +151,24 @@ impl Error {
     pub fn internal(context: impl Into<anyhow::Error>) -> Self {
         Self {
             source: Some(context.into()),
-            ..Self::new(Kind::Internal, "INTERNAL", "Something went wrong on our side; the request id finds it in our log")
+            ..Self::new(
+                Kind::Internal,
+                "INTERNAL",
+                "Something went wrong on our side; the request id finds it in our log",
+            )
         }
     }
 
     /// A dependency is down: 503.
-    pub fn unavailable(reason: &'static str, message: &'static str, context: impl Into<anyhow::Error>) -> Self {
-        Self { source: Some(context.into()), ..Self::new(Kind::Unavailable, reason, message) }
+    pub fn unavailable(
+        reason: &'static str,
+        message: &'static str,
+        context: impl Into<anyhow::Error>,
+    ) -> Self {
+        Self {
+            source: Some(context.into()),
+            ..Self::new(Kind::Unavailable, reason, message)
+        }
     }
 
     /// Says when trying again makes sense.
@@ -170,9 +195,8 @@ impl From<diesel::result::Error> for Error {
         use diesel::result::{DatabaseErrorKind as D, Error as E};
         const DOWN: &str = "The database is not reachable; try again shortly";
         match error {
-            E::DatabaseError(D::UnableToSendCommand | D::ClosedConnection, _) | E::BrokenTransactionManager => {
-                Self::unavailable("DATABASE_UNAVAILABLE", DOWN, error)
-            }
+            E::DatabaseError(D::UnableToSendCommand | D::ClosedConnection, _)
+            | E::BrokenTransactionManager => Self::unavailable("DATABASE_UNAVAILABLE", DOWN, error),
             // The server says so while it starts, stops, or is out of connections.
             E::DatabaseError(_, ref info) if is_shutdown(info.message()) => {
                 Self::unavailable("DATABASE_UNAVAILABLE", DOWN, error)
@@ -181,7 +205,11 @@ impl From<diesel::result::Error> for Error {
             E::DatabaseError(_, ref info)
                 if info.message().contains("0x00") || info.message().contains("\\u0000") =>
             {
-                Self::new(Kind::Invalid, "INVALID_ARGUMENT", "text must not contain the character U+0000")
+                Self::new(
+                    Kind::Invalid,
+                    "INVALID_ARGUMENT",
+                    "text must not contain the character U+0000",
+                )
             }
             other => Self::internal(other),
         }
@@ -189,7 +217,9 @@ impl From<diesel::result::Error> for Error {
 }
 
 fn is_shutdown(message: &str) -> bool {
-    message.contains("the database system is") || message.contains("terminating connection") || message.contains("too many clients")
+    message.contains("the database system is")
+        || message.contains("terminating connection")
+        || message.contains("too many clients")
 }
 
 impl From<Error> for Status {

@@ -71,7 +71,12 @@ pub trait ErrorFormat: Send + Sync + 'static {
 
 impl Fault {
     /// A refusal of the gateway itself.
-    pub fn gateway(code: Code, status: StatusCode, reason: &str, message: impl Into<String>) -> Self {
+    pub fn gateway(
+        code: Code,
+        status: StatusCode,
+        reason: &str,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             code,
             status,
@@ -85,7 +90,10 @@ impl Fault {
 
     /// The fault with one violation.
     pub fn with_violation(mut self, field: &str, description: impl Into<String>) -> Self {
-        self.violations.push(Violation { field: field.to_owned(), description: description.into() });
+        self.violations.push(Violation {
+            field: field.to_owned(),
+            description: description.into(),
+        });
         self
     }
 
@@ -106,7 +114,10 @@ impl Fault {
                 .map(|bad| bad.field_violations.as_slice())
                 .unwrap_or_default()
                 .iter()
-                .map(|v| Violation { field: v.field.clone(), description: v.description.clone() })
+                .map(|v| Violation {
+                    field: v.field.clone(),
+                    description: v.description.clone(),
+                })
                 .collect(),
             retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
             allow: None,
@@ -119,7 +130,10 @@ impl Fault {
         let metadata = HashMap::from([(HTTP_STATUS.to_owned(), self.status.as_u16().to_string())]);
         details.set_error_info(self.reason.as_str(), DOMAIN, metadata);
         for violation in &self.violations {
-            details.add_bad_request_violation(violation.field.as_str(), violation.description.as_str());
+            details.add_bad_request_violation(
+                violation.field.as_str(),
+                violation.description.as_str(),
+            );
         }
         Status::with_error_details(self.code, self.message.clone(), details)
     }
@@ -134,7 +148,9 @@ impl Fault {
 pub fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,

@@ -24,7 +24,7 @@ pub(crate) async fn unary(
 ) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     let outcome = match Status::from_header_map(&parts.headers) {
-        Some(status) if status.code() != Code::Ok => Err(Fault::from_status(&status)),
+        Some(status) if status.code() != Code::Ok => Err(Box::new(Fault::from_status(&status))),
         _ => message(body, &mut parts.headers).await,
     };
     let printed = outcome.and_then(|message| print(surface, endpoint, message));
@@ -34,7 +34,9 @@ pub(crate) async fn unary(
             let mut reply = Response::new(full(body));
             *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             copy_metadata(&parts.headers, reply.headers_mut());
-            reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            reply
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, content_type);
             reply
         }
         Err(fault) => {
@@ -46,7 +48,11 @@ pub(crate) async fn unary(
 }
 
 /// A fault in the surface's own words.
-pub(crate) fn refusal(surface: &Surface, fault: &Fault, context: ErrorContext<'_>) -> Response<Body> {
+pub(crate) fn refusal(
+    surface: &Surface,
+    fault: &Fault,
+    context: ErrorContext<'_>,
+) -> Response<Body> {
     let rendered = surface.options.errors.render(fault, context);
     let mut reply = Response::new(full(rendered.body.into()));
     *reply.status_mut() = rendered.status;
@@ -72,11 +78,14 @@ pub(crate) fn fault_of(response: &Response<Body>) -> Option<Fault> {
     (status.code() != Code::Ok).then(|| Fault::from_status(&status))
 }
 
-async fn message(body: Body, headers: &mut HeaderMap) -> Result<Bytes, Fault> {
-    let collected = body.collect().await.map_err(|status| Fault::from_status(&status))?;
+async fn message(body: Body, headers: &mut HeaderMap) -> Result<Bytes, Box<Fault>> {
+    let collected = body
+        .collect()
+        .await
+        .map_err(|status| Box::new(Fault::from_status(&status)))?;
     if let Some(trailers) = collected.trailers() {
         if let Some(status) = Status::from_header_map(trailers).filter(|s| s.code() != Code::Ok) {
-            return Err(Fault::from_status(&status));
+            return Err(Box::new(Fault::from_status(&status)));
         }
         for (name, value) in trailers {
             headers.insert(name.clone(), value.clone());
@@ -85,7 +94,11 @@ async fn message(body: Body, headers: &mut HeaderMap) -> Result<Bytes, Fault> {
     wire::only_message(collected.to_bytes()).ok_or_else(|| broken("the reply is not one message"))
 }
 
-fn print(surface: &Surface, endpoint: &Endpoint, message: Bytes) -> Result<(HeaderValue, Bytes), Fault> {
+fn print(
+    surface: &Surface,
+    endpoint: &Endpoint,
+    message: Bytes,
+) -> Result<(HeaderValue, Bytes), Box<Fault>> {
     if let Some(number) = endpoint.raw_response {
         return raw(message, number).ok_or_else(|| broken("the reply is damaged"));
     }
@@ -97,7 +110,10 @@ fn print(surface: &Surface, endpoint: &Endpoint, message: Bytes) -> Result<(Head
     let is_absent = match endpoint.response_number {
         Some(number) if envelope.is_some() => {
             let field = wire::find_bytes(message.clone(), number);
-            field.ok_or_else(|| broken("the reply is damaged"))?.is_empty() && !has_field(&message, number)
+            field
+                .ok_or_else(|| broken("the reply is damaged"))?
+                .is_empty()
+                && !has_field(&message, number)
         }
         _ => false,
     };
@@ -106,7 +122,9 @@ fn print(surface: &Surface, endpoint: &Endpoint, message: Bytes) -> Result<(Head
     } else {
         let written = match endpoint.binder.response_body() {
             Some(path) => surface.codec.write_field_json(path, &message, &mut out),
-            None => surface.codec.write_json(endpoint.response, &message, &mut out),
+            None => surface
+                .codec
+                .write_json(endpoint.response, &message, &mut out),
         };
         written.map_err(|fault| broken(&fault.to_string()))?;
     }
@@ -142,14 +160,14 @@ fn raw(message: Bytes, number: u32) -> Option<(HeaderValue, Bytes)> {
     Some((content_type, wire::find_bytes(body, 2)?))
 }
 
-fn broken(message: &str) -> Fault {
+fn broken(message: &str) -> Box<Fault> {
     tracing::error!(message, "a service gave a reply that cannot be printed");
-    Fault::gateway(
+    Box::new(Fault::gateway(
         Code::Internal,
         StatusCode::INTERNAL_SERVER_ERROR,
         "BROKEN_REPLY",
         "the service gave a reply that cannot be printed",
-    )
+    ))
 }
 
 fn chosen_status(headers: &HeaderMap) -> Option<u16> {
@@ -169,7 +187,10 @@ fn is_metadata(name: &HeaderName) -> bool {
     let text = name.as_str();
     !(text.starts_with("grpc-")
         || text.starts_with("pulpo-")
-        || matches!(text, "content-type" | "content-length" | "trailer" | "te" | "transfer-encoding" | "date"))
+        || matches!(
+            text,
+            "content-type" | "content-length" | "trailer" | "te" | "transfer-encoding" | "date"
+        ))
 }
 
 fn full(body: Bytes) -> Body {

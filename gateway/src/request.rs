@@ -48,7 +48,12 @@ pub(crate) struct Plan {
 
 impl<B> RequestBody<B> {
     pub(crate) fn new(incoming: B, plan: Plan) -> Self {
-        Self { incoming, timeout: None, pieces: wire::Pieces::default(), plan: Some(plan) }
+        Self {
+            incoming,
+            timeout: None,
+            pieces: wire::Pieces::default(),
+            plan: Some(plan),
+        }
     }
 }
 
@@ -60,21 +65,29 @@ where
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut this = self.project();
-        let Some(plan) = this.plan.as_ref() else { return Poll::Ready(None) };
+        let Some(plan) = this.plan.as_ref() else {
+            return Poll::Ready(None);
+        };
         let read = match plan.admit() {
             Err(fault) => Err(fault),
             Ok(false) => Ok(Bytes::new()),
             Ok(true) => {
                 if this.timeout.is_none() {
-                    this.timeout.set(Some(sleep(plan.surface.options.body_timeout)));
+                    this.timeout
+                        .set(Some(sleep(plan.surface.options.body_timeout)));
                 }
                 let limit = plan.surface.options.max_body_bytes;
                 match poll_whole(this.incoming, this.pieces, limit, cx) {
                     Poll::Ready(read) => read,
                     Poll::Pending => {
-                        let Some(timeout) = this.timeout.as_mut().as_pin_mut() else { return Poll::Pending };
+                        let Some(timeout) = this.timeout.as_mut().as_pin_mut() else {
+                            return Poll::Pending;
+                        };
                         ready!(timeout.poll(cx));
                         Err(timed_out())
                     }
@@ -83,7 +96,9 @@ where
         };
         let framed = read.and_then(|body| plan.frame(&body));
         *this.plan = None;
-        Poll::Ready(Some(framed.map(Frame::data).map_err(|fault| fault.to_status())))
+        Poll::Ready(Some(
+            framed.map(Frame::data).map_err(|fault| fault.to_status()),
+        ))
     }
 }
 
@@ -105,7 +120,9 @@ where
                 return Poll::Ready(Err(bad_request("BODY_UNREADABLE", message)));
             }
             Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                };
                 pieces.push(data);
                 if pieces.len() > limit {
                     return Poll::Ready(Err(too_large(limit)));
@@ -122,7 +139,9 @@ impl Plan {
 
     /// Whether there is a body to read; what can be refused without reading it is refused.
     fn admit(&self) -> Result<bool, Box<Fault>> {
-        let Some(endpoint) = self.endpoint() else { return Ok(false) };
+        let Some(endpoint) = self.endpoint() else {
+            return Ok(false);
+        };
         if matches!(endpoint.binder.body(), Body::None) {
             return Ok(false);
         }
@@ -130,20 +149,13 @@ impl Plan {
         if self.content_length.is_some_and(|n| n > limit as u64) {
             return Err(too_large(limit));
         }
-        if endpoint.raw_request.is_none() && self.content_length != Some(0) {
-            if let Some(content_type) = self.content_type.as_deref().filter(|t| !is_json(t)) {
-                return Err(Box::new(Fault::gateway(
-                    Code::InvalidArgument,
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "UNSUPPORTED_MEDIA_TYPE",
-                    format!(
-                        "Content-Type must be application/json, not {}",
-                        String::from_utf8_lossy(content_type.get(..content_type.len().min(100)).unwrap_or_default())
-                    ),
-                )));
+        let must_be_json = endpoint.raw_request.is_none() && self.content_length != Some(0);
+        match self.content_type.as_deref() {
+            Some(content_type) if must_be_json && !is_json(content_type) => {
+                Err(not_json(content_type))
             }
+            _ => Ok(true),
         }
-        Ok(true)
     }
 
     fn frame(&self, body: &[u8]) -> Result<Bytes, Box<Fault>> {
@@ -156,10 +168,19 @@ impl Plan {
         wire::finish_frame(frame).ok_or_else(|| too_large(self.surface.options.max_body_bytes))
     }
 
-    fn write_body(&self, endpoint: &Endpoint, body: &[u8], out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
+    fn write_body(
+        &self,
+        endpoint: &Endpoint,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Box<Fault>> {
         if let Some(number) = endpoint.raw_request {
             let mut raw = Vec::with_capacity(body.len() + 64);
-            if let Some(content_type) = self.content_type.as_deref().filter(|t| std::str::from_utf8(t).is_ok()) {
+            if let Some(content_type) = self
+                .content_type
+                .as_deref()
+                .filter(|t| std::str::from_utf8(t).is_ok())
+            {
                 wire::put_bytes(1, content_type, &mut raw);
             }
             wire::put_bytes(2, body, &mut raw);
@@ -171,8 +192,13 @@ impl Plan {
             return Ok(());
         }
         let codec = &self.surface.codec;
-        endpoint.binder.write_body(codec, body, out).map_err(|fault| bind_fault(&fault))?;
-        let Some(mask) = &endpoint.mask else { return Ok(()) };
+        endpoint
+            .binder
+            .write_body(codec, body, out)
+            .map_err(|fault| bind_fault(&fault))?;
+        let Some(mask) = &endpoint.mask else {
+            return Ok(());
+        };
         let paths = match &mask.body {
             Some(path) => codec.field_body_mask(path, body),
             None => codec.body_mask(mask.message, body),
@@ -188,8 +214,12 @@ impl Plan {
 
 /// The parts of a request's headers the body needs.
 pub(crate) fn body_headers(headers: &HeaderMap) -> (Option<Bytes>, Option<u64>) {
-    let content_type = headers.get(header::CONTENT_TYPE).map(|v| Bytes::copy_from_slice(v.as_bytes()));
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .map(|v| Bytes::copy_from_slice(v.as_bytes()));
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
     (content_type, length)
 }
 
@@ -212,7 +242,10 @@ pub(crate) fn bind_fault(fault: &RequestFault) -> Box<Fault> {
 fn body_fault(fault: &JsonFault) -> Box<Fault> {
     let description = fault.to_string();
     if fault.path.is_empty() {
-        let message = format!("the body is not valid: {description} (at byte {})", fault.offset);
+        let message = format!(
+            "the body is not valid: {description} (at byte {})",
+            fault.offset
+        );
         return Box::new(bad("INVALID_BODY", message).with_violation("body", description));
     }
     let message = format!("{}: {description}", fault.path);
@@ -220,7 +253,12 @@ fn body_fault(fault: &JsonFault) -> Box<Fault> {
 }
 
 fn bad(reason: &str, message: String) -> Fault {
-    Fault::gateway(Code::InvalidArgument, StatusCode::BAD_REQUEST, reason, message)
+    Fault::gateway(
+        Code::InvalidArgument,
+        StatusCode::BAD_REQUEST,
+        reason,
+        message,
+    )
 }
 
 fn bad_request(reason: &str, message: String) -> Box<Fault> {
@@ -229,17 +267,46 @@ fn bad_request(reason: &str, message: String) -> Box<Fault> {
 
 fn too_large(limit: usize) -> Box<Fault> {
     let message = format!("the request body is longer than {limit} bytes");
-    Box::new(Fault::gateway(Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", message))
+    Box::new(Fault::gateway(
+        Code::OutOfRange,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "BODY_TOO_LARGE",
+        message,
+    ))
+}
+
+fn not_json(content_type: &[u8]) -> Box<Fault> {
+    let shown = content_type
+        .get(..content_type.len().min(100))
+        .unwrap_or_default();
+    let shown = String::from_utf8_lossy(shown);
+    let message = format!("Content-Type must be application/json, not {shown}");
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Box::new(Fault::gateway(
+        Code::InvalidArgument,
+        status,
+        "UNSUPPORTED_MEDIA_TYPE",
+        message,
+    ))
 }
 
 fn timed_out() -> Box<Fault> {
     let message = "the request body took too long to arrive";
-    Box::new(Fault::gateway(Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", message))
+    Box::new(Fault::gateway(
+        Code::DeadlineExceeded,
+        StatusCode::REQUEST_TIMEOUT,
+        "BODY_TIMEOUT",
+        message,
+    ))
 }
 
 /// `application/json`, with or without parameters, and every `+json`.
 fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let essence = content_type
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
     essence.eq_ignore_ascii_case(b"application/json")
         || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json")
         || essence.is_empty()

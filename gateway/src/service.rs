@@ -9,7 +9,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
 use http_body::Body as HttpBody;
 use tonic::{Code, body::Body};
 use tower::{Service, ServiceExt};
@@ -38,7 +40,10 @@ impl<S> Gateway<S> {
 
 impl<S, B> Service<Request<B>> for Gateway<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
@@ -65,18 +70,43 @@ where
     B::Error: std::fmt::Display,
 {
     let (parts, incoming) = request.into_parts();
-    let context = ErrorContext { method: &parts.method, path: parts.uri.path(), headers: &parts.headers };
+    let context = ErrorContext {
+        method: &parts.method,
+        path: parts.uri.path(),
+        headers: &parts.headers,
+    };
     let mut reply = match find(&surface, &parts.method, &parts.uri, &parts.headers) {
         Found::Options(allow) => options(allow),
-        Found::Fault(fault) => unmatched(&surface, inner, &parts.headers, &parts.extensions, *fault, context).await,
+        Found::Fault(fault) => {
+            unmatched(
+                &surface,
+                inner,
+                &parts.headers,
+                &parts.extensions,
+                *fault,
+                context,
+            )
+            .await
+        }
         Found::Endpoint { index, bindings } => {
             let Some(endpoint) = surface.endpoints.get(index) else {
                 return reply::refusal(&surface, &not_found(parts.uri.path()), context);
             };
             let (content_type, content_length) = body_headers(&parts.headers);
-            let plan = Plan { surface: surface.clone(), endpoint: index, content_type, content_length, bindings };
+            let plan = Plan {
+                surface: surface.clone(),
+                endpoint: index,
+                content_type,
+                content_length,
+                bindings,
+            };
             let body = Body::new(RequestBody::new(incoming, plan));
-            let call = grpc_request(endpoint.uri.clone(), &parts.headers, &parts.extensions, body);
+            let call = grpc_request(
+                endpoint.uri.clone(),
+                &parts.headers,
+                &parts.extensions,
+                body,
+            );
             match inner.oneshot(call).await {
                 Ok(response) => reply::unary(&surface, endpoint, response, context).await,
                 Err(never) => match never {},
@@ -88,14 +118,19 @@ where
         let length = reply.body().size_hint().exact();
         *reply.body_mut() = Body::empty();
         if let Some(length) = length {
-            reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            reply
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
     }
     reply
 }
 
 enum Found {
-    Endpoint { index: usize, bindings: Result<Vec<u8>, Box<Fault>> },
+    Endpoint {
+        index: usize,
+        bindings: Result<Vec<u8>, Box<Fault>>,
+    },
     Options(Option<HeaderValue>),
     Fault(Box<Fault>),
 }
@@ -112,31 +147,59 @@ fn find(surface: &Surface, method: &Method, uri: &Uri, headers: &HeaderMap) -> F
             let mut wire = Vec::new();
             let written = uri
                 .query()
-                .map_or(Ok(()), |query| endpoint.binder.write_query(&surface.codec, query, &mut wire))
-                .and_then(|()| endpoint.binder.write_headers(&surface.codec, headers, &mut wire))
-                .and_then(|()| endpoint.binder.write_path(&surface.codec, &found.captures, &mut wire));
-            Found::Endpoint { index: found.target, bindings: written.map(|()| wire).map_err(|f| bind_fault(&f)) }
+                .map_or(Ok(()), |query| {
+                    endpoint
+                        .binder
+                        .write_query(&surface.codec, query, &mut wire)
+                })
+                .and_then(|()| {
+                    endpoint
+                        .binder
+                        .write_headers(&surface.codec, headers, &mut wire)
+                })
+                .and_then(|()| {
+                    endpoint
+                        .binder
+                        .write_path(&surface.codec, &found.captures, &mut wire)
+                });
+            Found::Endpoint {
+                index: found.target,
+                bindings: written.map(|()| wire).map_err(|f| bind_fault(&f)),
+            }
         }
         Lookup::MethodNotAllowed { allow } => {
-            let names = allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let names = allow
+                .iter()
+                .map(Method::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
             let value = HeaderValue::from_str(&names).ok();
             if *method == Method::OPTIONS {
                 return Found::Options(value);
             }
             let message = format!("{method} is not answered here; use {names}");
-            let mut fault =
-                Fault::gateway(Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message);
+            let mut fault = Fault::gateway(
+                Code::Unimplemented,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                message,
+            );
             fault.allow = value;
             Found::Fault(Box::new(fault))
         }
         Lookup::NotFound => Found::Fault(Box::new(not_found(uri.path()))),
         Lookup::Malformed(fault) => {
             let status = match fault {
-                PathFault::TooLong { .. } | PathFault::TooManySegments { .. } => StatusCode::URI_TOO_LONG,
+                PathFault::TooLong | PathFault::TooManySegments => StatusCode::URI_TOO_LONG,
                 _ => StatusCode::BAD_REQUEST,
             };
             let message = format!("the path is malformed: {fault}");
-            Found::Fault(Box::new(Fault::gateway(Code::InvalidArgument, status, "INVALID_PATH", message)))
+            Found::Fault(Box::new(Fault::gateway(
+                Code::InvalidArgument,
+                status,
+                "INVALID_PATH",
+                message,
+            )))
         }
     }
 }
@@ -154,7 +217,9 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
     S::Future: Send,
 {
-    let Some(uri) = &surface.unmatched else { return reply::refusal(surface, &fault, context) };
+    let Some(uri) = &surface.unmatched else {
+        return reply::refusal(surface, &fault, context);
+    };
     let mut call = grpc_request(uri.clone(), headers, extensions, Body::empty());
     let allow = fault.allow.clone();
     call.extensions_mut().insert(fault.clone());
@@ -171,7 +236,12 @@ where
     reply
 }
 
-fn grpc_request(uri: Uri, headers: &HeaderMap, extensions: &http::Extensions, body: Body) -> Request<Body> {
+fn grpc_request(
+    uri: Uri,
+    headers: &HeaderMap,
+    extensions: &http::Extensions,
+    body: Body,
+) -> Request<Body> {
     let mut call = Request::new(body);
     *call.method_mut() = Method::POST;
     *call.version_mut() = Version::HTTP_2;
@@ -184,7 +254,10 @@ fn grpc_request(uri: Uri, headers: &HeaderMap, extensions: &http::Extensions, bo
             metadata.append(name.clone(), value.clone());
         }
     }
-    metadata.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    metadata.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
     metadata.insert(header::TE, HeaderValue::from_static("trailers"));
     call
 }
@@ -219,9 +292,17 @@ fn accepts_json(headers: &HeaderMap) -> bool {
     }
     asked.any(|value| {
         value.as_bytes().split(|b| *b == b',').any(|range| {
-            let essence = range.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+            let essence = range
+                .split(|b| *b == b';')
+                .next()
+                .unwrap_or_default()
+                .trim_ascii()
+                .to_ascii_lowercase();
             essence.is_empty()
-                || matches!(essence.as_slice(), b"*/*" | b"application/*" | b"application/json")
+                || matches!(
+                    essence.as_slice(),
+                    b"*/*" | b"application/*" | b"application/json"
+                )
                 || essence.ends_with(b"+json")
         })
     })
@@ -238,10 +319,20 @@ fn options(allow: Option<HeaderValue>) -> Response<Body> {
 
 fn not_found(path: &str) -> Fault {
     let shown: String = path.chars().take(200).collect();
-    Fault::gateway(Code::NotFound, StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND", format!("there is nothing at {shown}"))
+    Fault::gateway(
+        Code::NotFound,
+        StatusCode::NOT_FOUND,
+        "ROUTE_NOT_FOUND",
+        format!("there is nothing at {shown}"),
+    )
 }
 
 fn not_acceptable() -> Fault {
     let message = "the reply is application/json, which the Accept header does not take";
-    Fault::gateway(Code::InvalidArgument, StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", message)
+    Fault::gateway(
+        Code::InvalidArgument,
+        StatusCode::NOT_ACCEPTABLE,
+        "NOT_ACCEPTABLE",
+        message,
+    )
 }

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Method, Uri, uri::PathAndQuery};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage, ServiceDescriptor, Value,
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage,
+    ServiceDescriptor, Value,
 };
 
 use crate::{
@@ -90,14 +91,26 @@ impl Surface {
         services: &[ServiceDescriptor],
         options: SurfaceOptions,
     ) -> Result<Self, Vec<String>> {
-        let methods: Vec<MethodDescriptor> = services.iter().flat_map(|s| s.methods().collect::<Vec<_>>()).collect();
+        let methods: Vec<MethodDescriptor> = services
+            .iter()
+            .flat_map(|s| s.methods().collect::<Vec<_>>())
+            .collect();
         let roots = methods.iter().flat_map(|m| [m.input(), m.output()]);
         let codec = Codec::new(pool, options.profile.clone(), roots);
-        let mut compiler = Compiler { pool, codec: &codec, options: &options, endpoints: Vec::new(), routes: Vec::new() };
+        let mut compiler = Compiler {
+            pool,
+            codec: &codec,
+            options: &options,
+            endpoints: Vec::new(),
+            routes: Vec::new(),
+        };
         let mut faults = Vec::new();
         for method in &methods {
             if let Err(more) = compiler.method(method) {
-                faults.extend(more.into_iter().map(|fault| format!("{}: {fault}", method.full_name())));
+                faults.extend(
+                    more.into_iter()
+                        .map(|fault| format!("{}: {fault}", method.full_name())),
+                );
             }
         }
         let (endpoints, routes) = (compiler.endpoints, compiler.routes);
@@ -105,8 +118,22 @@ impl Surface {
             faults.extend(more.iter().map(ToString::to_string));
             faults.clone()
         })?;
-        let unmatched = options.unmatched.map(str::parse).transpose().map_err(|e| vec![format!("unmatched: {e}")])?;
-        if faults.is_empty() { Ok(Self { options, codec, router, endpoints, unmatched }) } else { Err(faults) }
+        let unmatched = options
+            .unmatched
+            .map(str::parse)
+            .transpose()
+            .map_err(|e| vec![format!("unmatched: {e}")])?;
+        if faults.is_empty() {
+            Ok(Self {
+                options,
+                codec,
+                router,
+                endpoints,
+                unmatched,
+            })
+        } else {
+            Err(faults)
+        }
     }
 
     /// The name it was given.
@@ -125,7 +152,9 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn method(&mut self, method: &MethodDescriptor) -> Result<(), Vec<String>> {
-        let Some(rule) = self.extension(method, "google.api.http") else { return Ok(()) };
+        let Some(rule) = self.extension(method, "google.api.http") else {
+            return Ok(());
+        };
         if method.is_client_streaming() || method.is_server_streaming() {
             return Err(vec!["streaming methods have no REST route".to_owned()]);
         }
@@ -138,8 +167,13 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn rule(&mut self, method: &MethodDescriptor, rule: &DynamicMessage) -> Result<(), Vec<String>> {
-        let (route_method, text) = pattern(rule).ok_or_else(|| vec!["the http rule has no pattern".to_owned()])?;
+    fn rule(
+        &mut self,
+        method: &MethodDescriptor,
+        rule: &DynamicMessage,
+    ) -> Result<(), Vec<String>> {
+        let (route_method, text) =
+            pattern(rule).ok_or_else(|| vec!["the http rule has no pattern".to_owned()])?;
         let template = Template::parse(&text).map_err(|fault| vec![format!("{text}: {fault}")])?;
         let bind = BindRule {
             template: &template,
@@ -150,7 +184,11 @@ impl Compiler<'_> {
         let binder = Binder::compile(self.codec, &method.input(), &method.output(), &bind)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let endpoint = self.endpoint(method, &route_method, binder, &bind)?;
-        self.routes.push(Route { method: route_method, template: text, target: self.endpoints.len() });
+        self.routes.push(Route {
+            method: route_method,
+            template: text,
+            target: self.endpoints.len(),
+        });
         self.endpoints.push(endpoint);
         Ok(())
     }
@@ -163,7 +201,9 @@ impl Compiler<'_> {
         bind: &BindRule<'_>,
     ) -> Result<Endpoint, Vec<String>> {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let uri = PathAndQuery::try_from(path).map(Uri::from).map_err(|e| vec![e.to_string()])?;
+        let uri = PathAndQuery::try_from(path)
+            .map(Uri::from)
+            .map_err(|e| vec![e.to_string()])?;
         let output = method.output();
         let response = self
             .codec
@@ -180,7 +220,10 @@ impl Compiler<'_> {
                 .as_ref()
                 .filter(|f| f.supports_presence() && !f.is_list())
                 .map(prost_reflect::FieldDescriptor::number),
-            status: u16::try_from(status).ok().filter(|s| *s != 0).unwrap_or(200),
+            status: u16::try_from(status)
+                .ok()
+                .filter(|s| *s != 0)
+                .unwrap_or(200),
             is_bare: reply.as_ref().is_some_and(|r| flag(r, "bare")),
             raw_request: raw_field(&method.input(), bind.body),
             raw_response: raw_field(&output, bind.response_body),
@@ -197,7 +240,10 @@ impl Compiler<'_> {
         body: &str,
     ) -> Option<MaskBinding> {
         let field = input.get_field_by_name("update_mask")?;
-        let is_mask = field.kind().as_message().is_some_and(|m| m.full_name() == FIELD_MASK);
+        let is_mask = field
+            .kind()
+            .as_message()
+            .is_some_and(|m| m.full_name() == FIELD_MASK);
         if !is_mask || !matches!(method, RouteMethod::Only(m) if *m == Method::PATCH) {
             return None;
         }
@@ -210,7 +256,11 @@ impl Compiler<'_> {
                 (Some(path.clone()), id)
             }
         };
-        Some(MaskBinding { body: path, message, number: field.number() })
+        Some(MaskBinding {
+            body: path,
+            message,
+            number: field.number(),
+        })
     }
 
     fn extension(&self, method: &MethodDescriptor, name: &str) -> Option<DynamicMessage> {
@@ -226,7 +276,11 @@ impl Compiler<'_> {
 /// The field's number when it is an `HttpBody`.
 fn raw_field(message: &MessageDescriptor, name: &str) -> Option<u32> {
     let field = message.get_field_by_name(name)?;
-    let is_raw = field.kind().as_message().is_some_and(|m| m.full_name() == HTTP_BODY) && !field.is_list();
+    let is_raw = field
+        .kind()
+        .as_message()
+        .is_some_and(|m| m.full_name() == HTTP_BODY)
+        && !field.is_list();
     is_raw.then(|| field.number())
 }
 
@@ -245,25 +299,41 @@ fn pattern(rule: &DynamicMessage) -> Option<(RouteMethod, String)> {
     }
     let custom = rule.get_field_by_name("custom")?.as_message()?.clone();
     let kind = string(&custom, "kind");
-    let method = if kind == "*" { RouteMethod::Any } else { RouteMethod::Only(kind.parse().ok()?) };
+    let method = if kind == "*" {
+        RouteMethod::Any
+    } else {
+        RouteMethod::Only(kind.parse().ok()?)
+    };
     Some((method, string(&custom, "path")))
 }
 
 fn string(message: &DynamicMessage, field: &str) -> String {
-    message.get_field_by_name(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    message
+        .get_field_by_name(field)
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn number(message: &DynamicMessage, field: &str) -> u32 {
-    message.get_field_by_name(field).and_then(|v| v.as_u32()).unwrap_or_default()
+    message
+        .get_field_by_name(field)
+        .and_then(|v| v.as_u32())
+        .unwrap_or_default()
 }
 
 fn flag(message: &DynamicMessage, field: &str) -> bool {
-    message.get_field_by_name(field).and_then(|v| v.as_bool()).unwrap_or_default()
+    message
+        .get_field_by_name(field)
+        .and_then(|v| v.as_bool())
+        .unwrap_or_default()
 }
 
 fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
     if message.descriptor().get_field_by_name(field).is_none() {
         return Vec::new();
     }
-    message.get_field_by_name(field).and_then(|v| v.as_list().map(<[Value]>::to_vec)).unwrap_or_default()
+    message
+        .get_field_by_name(field)
+        .and_then(|v| v.as_list().map(<[Value]>::to_vec))
+        .unwrap_or_default()
 }

@@ -16,7 +16,9 @@ pub(crate) fn start_frame(capacity: usize) -> Vec<u8> {
 /// Writes the length of an uncompressed message into its header. `None` when it is longer than a frame can say.
 pub(crate) fn finish_frame(mut frame: Vec<u8>) -> Option<Bytes> {
     let length = u32::try_from(frame.len().checked_sub(FRAME_HEADER)?).ok()?;
-    frame.get_mut(1..FRAME_HEADER)?.copy_from_slice(&length.to_be_bytes());
+    frame
+        .get_mut(1..FRAME_HEADER)?
+        .copy_from_slice(&length.to_be_bytes());
     Some(frame.into())
 }
 
@@ -52,7 +54,13 @@ pub(crate) fn find_bytes(mut message: Bytes, number: u32) -> Option<Bytes> {
             }
             found = message.split_to(length);
         } else {
-            skip_field(wire_type, tag, &mut message, prost::encoding::DecodeContext::default()).ok()?;
+            skip_field(
+                wire_type,
+                tag,
+                &mut message,
+                prost::encoding::DecodeContext::default(),
+            )
+            .ok()?;
         }
     }
     Some(found)
@@ -83,6 +91,10 @@ impl Pieces {
     }
 
     pub(crate) fn take(&mut self) -> Bytes {
-        if self.rest.is_empty() { std::mem::take(&mut self.first) } else { self.rest.split().freeze() }
+        if self.rest.is_empty() {
+            std::mem::take(&mut self.first)
+        } else {
+            self.rest.split().freeze()
+        }
     }
 }

@@ -14,7 +14,9 @@ const ATTEMPTS: u32 = 8;
 /// An async closure over a connection whose future can be sent between threads; write `async |conn: &mut Conn| …`.
 ///
 /// Its own trait because bounds on the future of an async closure cannot be written directly yet.
-pub trait TransactionBody<C, T>: AsyncFn(C) -> Result<T> + Fn(C) -> <Self as TransactionBody<C, T>>::Running {
+pub trait TransactionBody<C, T>:
+    AsyncFn(C) -> Result<T> + Fn(C) -> <Self as TransactionBody<C, T>>::Running
+{
     /// The future of one run.
     type Running: Future<Output = Result<T>>;
 }
@@ -32,7 +34,10 @@ impl Db {
     /// rolled back and run again, so `body` must change nothing but the database. `name` goes to log and metrics.
     pub async fn transaction<T, F>(&self, name: &'static str, body: F) -> Result<T>
     where
-        F: for<'c> AsyncFn(&'c mut Conn) -> Result<T> + for<'c> TransactionBody<&'c mut Conn, T, Running: Send> + Send + Sync,
+        F: for<'c> AsyncFn(&'c mut Conn) -> Result<T>
+            + for<'c> TransactionBody<&'c mut Conn, T, Running: Send>
+            + Send
+            + Sync,
         T: Send,
     {
         let mut conn = self.connection().await?;
@@ -40,7 +45,11 @@ impl Db {
             conn.batch_execute("BEGIN").await?;
             let outcome = body(&mut conn).await;
             let outcome = match outcome {
-                Ok(value) => conn.batch_execute("COMMIT").await.map(|()| value).map_err(Error::from),
+                Ok(value) => conn
+                    .batch_execute("COMMIT")
+                    .await
+                    .map(|()| value)
+                    .map_err(Error::from),
                 Err(error) => {
                     // A connection that cannot even roll back is broken; the pool drops it when it is next checked.
                     let _ = conn.batch_execute("ROLLBACK").await;
@@ -49,11 +58,16 @@ impl Db {
             };
             match outcome {
                 Err(error) if attempt < ATTEMPTS && is_retryable(&error) => {
-                    metrics::counter!("pulpo_transaction_retries_total", "transaction" => name).increment(1);
+                    metrics::counter!("pulpo_transaction_retries_total", "transaction" => name)
+                        .increment(1);
                     tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 2)).await;
                 }
                 outcome => {
-                    let result = if outcome.is_ok() { "committed" } else { "rolled_back" };
+                    let result = if outcome.is_ok() {
+                        "committed"
+                    } else {
+                        "rolled_back"
+                    };
                     metrics::counter!("pulpo_transactions_total", "transaction" => name, "outcome" => result).increment(1);
                     return outcome;
                 }
@@ -64,7 +78,12 @@ impl Db {
 }
 
 fn is_retryable(error: &Error) -> bool {
-    let Some(source) = (error.kind == Kind::Internal).then_some(error.source.as_ref()).flatten() else { return false };
+    let Some(source) = (error.kind == Kind::Internal)
+        .then_some(error.source.as_ref())
+        .flatten()
+    else {
+        return false;
+    };
     match source.downcast_ref::<DieselError>() {
         Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
         Some(DieselError::DatabaseError(_, info)) => info.message().contains("deadlock detected"),

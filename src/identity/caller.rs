@@ -63,14 +63,18 @@ impl Caller {
             .extensions()
             .get::<Caller>()
             .cloned()
-            .ok_or_else(|| Error::internal(anyhow::anyhow!("no caller: the access layer did not run")).into())
+            .ok_or_else(|| {
+                Error::internal(anyhow::anyhow!("no caller: the access layer did not run")).into()
+            })
     }
 
     /// The organisation of the key; an error for callers without one.
     pub fn org_id(&self) -> Result<&str> {
         match &self.principal {
             Principal::Key(key) => Ok(&key.org_id),
-            _ => Err(Error::internal(anyhow::anyhow!("the access rule let a caller without organisation through"))),
+            _ => Err(Error::internal(anyhow::anyhow!(
+                "the access rule let a caller without organisation through"
+            ))),
         }
     }
 
@@ -78,7 +82,9 @@ impl Caller {
     pub fn key(&self) -> Result<&KeyPrincipal> {
         match &self.principal {
             Principal::Key(key) => Ok(key),
-            _ => Err(Error::internal(anyhow::anyhow!("the access rule let a caller without key through"))),
+            _ => Err(Error::internal(anyhow::anyhow!(
+                "the access rule let a caller without key through"
+            ))),
         }
     }
 
@@ -87,9 +93,14 @@ impl Caller {
         match &self.principal {
             Principal::User { id, .. } => Ok(*id),
             Principal::Key(key) => key.user_id.ok_or_else(|| {
-                Error::forbidden("KEY_WITHOUT_USER", "This key acts for an organisation; log in as a user instead")
+                Error::forbidden(
+                    "KEY_WITHOUT_USER",
+                    "This key acts for an organisation; log in as a user instead",
+                )
             }),
-            _ => Err(Error::internal(anyhow::anyhow!("the access rule let a caller without user through"))),
+            _ => Err(Error::internal(anyhow::anyhow!(
+                "the access rule let a caller without user through"
+            ))),
         }
     }
 
@@ -99,6 +110,9 @@ impl Caller {
         if key.allowed_agents.is_empty() || key.allowed_agents.iter().any(|a| a == agent_id) {
             return Ok(());
         }
-        Err(Error::forbidden("AGENT_NOT_ALLOWED", format!("This key may not act for the agent {agent_id}")))
+        Err(Error::forbidden(
+            "AGENT_NOT_ALLOWED",
+            format!("This key may not act for the agent {agent_id}"),
+        ))
     }
 }

@@ -24,16 +24,32 @@ impl Authenticate {
 
     async fn caller(&self, parts: &Parts) -> Result<Caller, Status> {
         let rule = rule(&parts.extensions)?;
-        let missing = || Error::internal(anyhow::anyhow!("the listener gave the request no address or id"));
+        let missing = || {
+            Error::internal(anyhow::anyhow!(
+                "the listener gave the request no address or id"
+            ))
+        };
         let ip: IpAddr = parts.extensions.get::<ClientIp>().ok_or_else(missing)?.0;
-        let request_id = parts.extensions.get::<RequestId>().ok_or_else(missing)?.0.clone();
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .ok_or_else(missing)?
+            .0
+            .clone();
         let principal = match &rule.access {
             AccessRule::Public(_) => Principal::Anonymous,
             AccessRule::Credentials { schemes, .. } => {
-                self.authenticator.authenticate(schemes, &parts.headers, ip).await?.0
+                self.authenticator
+                    .authenticate(schemes, &parts.headers, ip)
+                    .await?
+                    .0
             }
         };
-        Ok(Caller { principal, ip, request_id })
+        Ok(Caller {
+            principal,
+            ip,
+            request_id,
+        })
     }
 }
 
@@ -66,7 +82,9 @@ impl Step for Authorize {
 
 fn check(extensions: &http::Extensions) -> Result<(), Status> {
     let rule = rule(extensions)?;
-    let AccessRule::Credentials { permission, .. } = &rule.access else { return Ok(()) };
+    let AccessRule::Credentials { permission, .. } = &rule.access else {
+        return Ok(());
+    };
     let missing = || Error::internal(anyhow::anyhow!("the step that authenticates did not run"));
     let caller = extensions.get::<Caller>().ok_or_else(missing)?;
     if permission.is_empty() {

@@ -18,7 +18,9 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn new(http: &Http) -> Self {
-        Self { cap: Duration::from_millis(http.request_timeout_ms) }
+        Self {
+            cap: Duration::from_millis(http.request_timeout_ms),
+        }
     }
 }
 
@@ -29,7 +31,11 @@ impl Step for Deadline {
         match tokio::time::timeout(allowed, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
-                let error = Error::new(Kind::Timeout, "DEADLINE_EXCEEDED", "The call took too long; try again");
+                let error = Error::new(
+                    Kind::Timeout,
+                    "DEADLINE_EXCEEDED",
+                    "The call took too long; try again",
+                );
                 tonic::Status::from(error).into_http()
             }
         }
@@ -62,7 +68,10 @@ mod tests {
     #[test]
     fn reads_every_unit_and_refuses_the_rest() {
         let read = |text: &'static str| {
-            grpc_timeout(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]))
+            grpc_timeout(&HeaderMap::from_iter([(
+                "grpc-timeout".parse().unwrap(),
+                text.parse().unwrap(),
+            )]))
         };
         assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
         assert_eq!(read("3M"), Some(Duration::from_secs(180)));

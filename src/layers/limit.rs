@@ -39,7 +39,10 @@ impl PerAddress {
         Self {
             rates: app.rates.clone(),
             clock: app.clock.clone(),
-            hub: Limits { per_minute: HUB_PER_MINUTE.saturating_mul(scale), per_day: None },
+            hub: Limits {
+                per_minute: HUB_PER_MINUTE.saturating_mul(scale),
+                per_day: None,
+            },
             login: app.rates.bucket("login", per_minute, per_minute),
         }
     }
@@ -51,8 +54,14 @@ impl PerAddress {
         }
         match rule.surface {
             SurfaceName::Hub => {
-                let verdict = self.rates.check(&format!("hub:{ip}"), &self.hub, self.clock.now());
-                if verdict.allowed { Ok(()) } else { Err(too_many(verdict.retry_after)) }
+                let verdict = self
+                    .rates
+                    .check(&format!("hub:{ip}"), &self.hub, self.clock.now());
+                if verdict.allowed {
+                    Ok(())
+                } else {
+                    Err(too_many(verdict.retry_after))
+                }
             }
             SurfaceName::Deploy | SurfaceName::Workspace if is_guessable(rule) => {
                 let key = format!("{}:{ip}", rule.surface.as_str());
@@ -65,15 +74,21 @@ impl PerAddress {
 
 /// Where a password, or the existence of an account, could be guessed.
 fn is_guessable(rule: &MethodRule) -> bool {
-    rule.service.ends_with(".AuthService") && (rule.path.ends_with("/Login") || rule.path.ends_with("/Register"))
+    rule.service.ends_with(".AuthService")
+        && (rule.path.ends_with("/Login") || rule.path.ends_with("/Register"))
 }
 
 #[tonic::async_trait]
 impl Step for PerAddress {
     async fn run(&self, request: Request<Body>, next: Next) -> Response<Body> {
-        let checked = rule(request.extensions()).and_then(|rule| match request.extensions().get::<ClientIp>() {
-            Some(ip) => Ok(self.check(&rule, ip.0)?),
-            None => Err(Error::internal(anyhow::anyhow!("the listener gave the request no address")).into()),
+        let checked = rule(request.extensions()).and_then(|rule| {
+            match request.extensions().get::<ClientIp>() {
+                Some(ip) => Ok(self.check(&rule, ip.0)?),
+                None => Err(Error::internal(anyhow::anyhow!(
+                    "the listener gave the request no address"
+                ))
+                .into()),
+            }
         });
         match checked {
             Ok(()) => next.run(request).await,
@@ -108,12 +123,15 @@ impl PerCaller {
     /// The verdict on a payments key; nothing for others that may go on.
     async fn check(&self, extensions: &http::Extensions) -> Result<Option<Verdict>, Status> {
         let rule = rule(extensions)?;
-        let missing = || Error::internal(anyhow::anyhow!("the step that authenticates did not run"));
+        let missing =
+            || Error::internal(anyhow::anyhow!("the step that authenticates did not run"));
         let caller = extensions.get::<Caller>().ok_or_else(missing)?;
         match (rule.surface, &caller.principal) {
-            (SurfaceName::Pay, Principal::Key(key)) => {
-                Ok(Some(self.rates.check_durable(&key.id, &self.pay, self.clock.now()).await?))
-            }
+            (SurfaceName::Pay, Principal::Key(key)) => Ok(Some(
+                self.rates
+                    .check_durable(&key.id, &self.pay, self.clock.now())
+                    .await?,
+            )),
             (SurfaceName::Deploy | SurfaceName::Workspace, Principal::User { id, .. }) => {
                 let key = format!("{}:{id}", rule.surface.as_str());
                 self.other.check(&key).map_err(too_many)?;
@@ -137,7 +155,9 @@ impl Step for PerCaller {
             Err(status) => return status.into_http(),
         };
         let request = Request::from_parts(parts, body);
-        let Some(verdict) = verdict else { return next.run(request).await };
+        let Some(verdict) = verdict else {
+            return next.run(request).await;
+        };
         let mut response = if verdict.allowed {
             next.run(request).await
         } else {
@@ -156,9 +176,13 @@ fn write_headers(verdict: &Verdict, headers: &mut HeaderMap) {
     put("x-ratelimit-limit", i64::from(verdict.limit));
     put("x-ratelimit-remaining", i64::from(verdict.remaining));
     // Whole seconds, rounded up: at that second the window is really open.
-    let reset = verdict.reset_at.timestamp() + i64::from(verdict.reset_at.timestamp_subsec_nanos() > 0);
+    let reset =
+        verdict.reset_at.timestamp() + i64::from(verdict.reset_at.timestamp_subsec_nanos() > 0);
     put("x-ratelimit-reset", reset);
-    put("x-ratelimit-daily-remaining", verdict.daily_remaining.map_or(0, i64::from));
+    put(
+        "x-ratelimit-daily-remaining",
+        verdict.daily_remaining.map_or(0, i64::from),
+    );
 }
 
 fn too_many(wait: std::time::Duration) -> Error {

@@ -79,7 +79,10 @@ pub fn stack(app: &App, contract: Arc<Contract>, routes: Routes) -> Stack {
         // Whatever the gateway found no route for has passed the checks and is refused here.
         Box::new(route::Unmatched),
     ];
-    Stack { steps: steps.into(), routes }
+    Stack {
+        steps: steps.into(),
+        routes,
+    }
 }
 
 /// The services behind their checks.
@@ -99,7 +102,11 @@ impl Service<Request<Body>> for Stack {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let next = Next { steps: self.steps.clone(), at: 0, routes: self.routes.clone() };
+        let next = Next {
+            steps: self.steps.clone(),
+            at: 0,
+            routes: self.routes.clone(),
+        };
         Box::pin(async move { Ok(next.run(request).await) })
     }
 }

@@ -39,7 +39,10 @@ impl Step for FindRule {
 /// The rule [`FindRule`] left.
 pub(super) fn rule(extensions: &http::Extensions) -> Result<Arc<MethodRule>, Status> {
     let missing = || Error::internal(anyhow::anyhow!("the step that finds the rule did not run"));
-    extensions.get::<Arc<MethodRule>>().cloned().ok_or_else(|| missing().into())
+    extensions
+        .get::<Arc<MethodRule>>()
+        .cloned()
+        .ok_or_else(|| missing().into())
 }
 
 /// Answers what the gateway found no route for.

@@ -18,15 +18,23 @@ impl Step for Trace {
             Ok(rule) => rule,
             Err(status) => return status.into_http(),
         };
-        let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let request_id = request
+            .extensions()
+            .get::<RequestId>()
+            .map(|id| id.0.clone())
+            .unwrap_or_default();
         let span = tracing::info_span!("call", method = %rule.path, request_id = %request_id);
         let began = Instant::now();
         let response = next.run(request).instrument(span.clone()).await;
         let elapsed = began.elapsed();
         let code = code_of(&response);
-        let labels = [("method", rule.path.clone()), ("code", code.description().to_owned())];
+        let labels = [
+            ("method", rule.path.clone()),
+            ("code", code.description().to_owned()),
+        ];
         metrics::counter!("pulpo_calls_total", &labels).increment(1);
-        metrics::histogram!("pulpo_call_duration_seconds", "surface" => rule.surface.as_str()).record(elapsed);
+        metrics::histogram!("pulpo_call_duration_seconds", "surface" => rule.surface.as_str())
+            .record(elapsed);
         let took_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         span.in_scope(|| tracing::info!(code = ?code, took_ms, "call answered"));
         response

@@ -38,7 +38,9 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new(http: &Http) -> Self {
-        Self { header_timeout: Duration::from_millis(http.header_timeout_ms) }
+        Self {
+            header_timeout: Duration::from_millis(http.header_timeout_ms),
+        }
     }
 }
 
@@ -106,7 +108,9 @@ fn serve(
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
     let service = TowerToHyperService::new(door.map_request(|r: http::Request<Incoming>| r));
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
     let watched = graceful.watch(connection);
     async move {
         if let Err(error) = watched.await {

@@ -46,8 +46,14 @@ const EXPOSED: [&str; 10] = [
 const SECURITY: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
-    ("strict-transport-security", "max-age=63072000; includeSubDomains"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    (
+        "strict-transport-security",
+        "max-age=63072000; includeSubDomains",
+    ),
+    (
+        "content-security-policy",
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
     ("referrer-policy", "no-referrer"),
 ];
 
@@ -60,7 +66,12 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(config: &Http, surface: Arc<Surface>, stack: Stack, infrastructure: Routes) -> Self {
+    pub(super) fn new(
+        config: &Http,
+        surface: Arc<Surface>,
+        stack: Stack,
+        infrastructure: Routes,
+    ) -> Self {
         let dispatch = Dispatch {
             rest: Gateway::new(surface, stack.clone()),
             grpc: GrpcWebLayer::new().layer(stack),
@@ -75,7 +86,10 @@ impl Door {
 
     /// The door for the connections of one client.
     pub(super) fn for_peer(&self, peer: IpAddr) -> Self {
-        Self { peer: Some(peer), ..self.clone() }
+        Self {
+            peer: Some(peer),
+            ..self.clone()
+        }
     }
 }
 
@@ -91,7 +105,8 @@ impl Service<Request<Incoming>> for Door {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         let id = request_id(request.headers());
-        let value = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        let value =
+            HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         request.headers_mut().insert(REQUEST_ID, value.clone());
         request.extensions_mut().insert(RequestId(id.into()));
         if let Some(peer) = self.peer {
@@ -131,7 +146,9 @@ fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         if !is_trusted(&client) {
             break;
         }
-        let Ok(ip) = hop.trim().parse::<IpAddr>() else { break };
+        let Ok(ip) = hop.trim().parse::<IpAddr>() else {
+            break;
+        };
         client = ip.to_canonical();
     }
     client
@@ -141,11 +158,22 @@ fn cors(origins: &[String]) -> CorsLayer {
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+        AllowOrigin::list(
+            origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
+        )
     };
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
         .expose_headers(EXPOSED.map(HeaderName::from_static))
 }
@@ -173,7 +201,9 @@ impl Service<Request<Body>> for Dispatch {
             if !is_grpc(request.headers()) {
                 let mut response = this.rest.oneshot(request).await?;
                 for (name, value) in SECURITY {
-                    response.headers_mut().insert(name, HeaderValue::from_static(value));
+                    response
+                        .headers_mut()
+                        .insert(name, HeaderValue::from_static(value));
                 }
                 return Ok(response);
             }
@@ -187,7 +217,9 @@ impl Service<Request<Body>> for Dispatch {
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]
@@ -199,23 +231,41 @@ mod tests {
     }
 
     fn forwarded(text: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(text))])
+        HeaderMap::from_iter([(
+            HeaderName::from_static("x-forwarded-for"),
+            HeaderValue::from_static(text),
+        )])
     }
 
     #[test]
     fn forwarded_addresses_count_only_behind_trusted_proxies() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let headers = forwarded("1.2.3.4, 203.0.113.9, 10.0.0.7");
-        assert_eq!(client_ip(ip("198.51.100.1"), &headers, &trusted), ip("198.51.100.1"));
-        assert_eq!(client_ip(ip("10.0.0.1"), &headers, &trusted), ip("203.0.113.9"));
-        assert_eq!(client_ip(ip("10.0.0.1"), &forwarded("nonsense"), &trusted), ip("10.0.0.1"));
-        assert_eq!(client_ip(ip("10.0.0.1"), &HeaderMap::new(), &trusted), ip("10.0.0.1"));
+        assert_eq!(
+            client_ip(ip("198.51.100.1"), &headers, &trusted),
+            ip("198.51.100.1")
+        );
+        assert_eq!(
+            client_ip(ip("10.0.0.1"), &headers, &trusted),
+            ip("203.0.113.9")
+        );
+        assert_eq!(
+            client_ip(ip("10.0.0.1"), &forwarded("nonsense"), &trusted),
+            ip("10.0.0.1")
+        );
+        assert_eq!(
+            client_ip(ip("10.0.0.1"), &HeaderMap::new(), &trusted),
+            ip("10.0.0.1")
+        );
     }
 
     #[test]
     fn strange_request_ids_are_replaced() {
         let with = |value: &str| {
-            HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_bytes(value.as_bytes()).unwrap())])
+            HeaderMap::from_iter([(
+                REQUEST_ID,
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            )])
         };
         assert_eq!(request_id(&with("abc-123")), "abc-123");
         for strange in ["", "has space", &"x".repeat(129), "ümlaut"] {

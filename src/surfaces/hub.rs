@@ -13,7 +13,11 @@ pub(super) struct Errors;
 
 impl ErrorFormat for Errors {
     fn render(&self, fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
-        let request_id = context.headers.get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let request_id = context
+            .headers
+            .get("x-request-id")
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default();
         let body = json!({
             "error": code(fault, context.path),
             "details": details(fault),
@@ -26,7 +30,9 @@ impl ErrorFormat for Errors {
 fn code(fault: &Fault, path: &str) -> String {
     match fault.reason.as_str() {
         "MISSING_CREDENTIAL" => "missing_api_key".to_owned(),
-        "INVALID_CREDENTIAL" if path.trim_end_matches('/') == CONNECT_EVENTS => "invalid_key".to_owned(),
+        "INVALID_CREDENTIAL" if path.trim_end_matches('/') == CONNECT_EVENTS => {
+            "invalid_key".to_owned()
+        }
         "INVALID_CREDENTIAL" => "invalid_tenant_or_key".to_owned(),
         "INVALID_ARGUMENT" | "INVALID_BODY" | "INVALID_PARAMETER" => "invalid_body".to_owned(),
         "ROUTE_NOT_FOUND" => "not_found".to_owned(),
@@ -43,7 +49,10 @@ fn details(fault: &Fault) -> Value {
     }
     let mut fields = Map::new();
     for violation in &fault.violations {
-        fields.insert(violation.field.clone(), Value::String(violation.description.clone()));
+        fields.insert(
+            violation.field.clone(),
+            Value::String(violation.description.clone()),
+        );
     }
     Value::Object(fields)
 }

@@ -25,13 +25,36 @@ use crate::{
 /// Compiles a surface; an impossible or ambiguous route is refused here, at start, with all faults.
 pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Surface> {
     let (names, timestamps, envelope, errors): (_, _, _, Arc<dyn ErrorFormat>) = match name {
-        SurfaceName::Hub => (Names::Camel, TimestampDigits::Auto, None, Arc::new(hub::Errors)),
-        SurfaceName::Deploy => (Names::Proto, TimestampDigits::Auto, None, Arc::new(deploy::Errors)),
-        SurfaceName::Workspace => {
-            (Names::Proto, TimestampDigits::Auto, Some(workspace::ENVELOPE), Arc::new(workspace::Errors))
-        }
-        SurfaceName::Pay => (Names::Proto, TimestampDigits::Millis, None, Arc::new(pay::Errors)),
-        SurfaceName::Integrations => (Names::Camel, TimestampDigits::Auto, None, Arc::new(integrations::Errors)),
+        SurfaceName::Hub => (
+            Names::Camel,
+            TimestampDigits::Auto,
+            None,
+            Arc::new(hub::Errors),
+        ),
+        SurfaceName::Deploy => (
+            Names::Proto,
+            TimestampDigits::Auto,
+            None,
+            Arc::new(deploy::Errors),
+        ),
+        SurfaceName::Workspace => (
+            Names::Proto,
+            TimestampDigits::Auto,
+            Some(workspace::ENVELOPE),
+            Arc::new(workspace::Errors),
+        ),
+        SurfaceName::Pay => (
+            Names::Proto,
+            TimestampDigits::Millis,
+            None,
+            Arc::new(pay::Errors),
+        ),
+        SurfaceName::Integrations => (
+            Names::Camel,
+            TimestampDigits::Auto,
+            None,
+            Arc::new(integrations::Errors),
+        ),
     };
     let options = SurfaceOptions {
         name: name.as_str(),
@@ -44,7 +67,11 @@ pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Su
     };
     match Surface::compile(&contract.pool, &contract.services(name), options) {
         Ok(surface) => Ok(surface),
-        Err(faults) => bail!("the {} surface cannot be served:\n  {}", name.as_str(), faults.join("\n  ")),
+        Err(faults) => bail!(
+            "the {} surface cannot be served:\n  {}",
+            name.as_str(),
+            faults.join("\n  ")
+        ),
     }
 }
 

@@ -15,7 +15,11 @@ impl ErrorFormat for Errors {
             .map(|v| format!("{}: {}", v.field, v.description))
             .collect::<Vec<_>>()
             .join("; ");
-        let detail = if detail.is_empty() { Value::Null } else { Value::String(detail) };
+        let detail = if detail.is_empty() {
+            Value::Null
+        } else {
+            Value::String(detail)
+        };
         let body = json!({
             "error": fault.message,
             "code": word(fault.status).to_ascii_lowercase(),

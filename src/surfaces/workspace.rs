@@ -10,27 +10,47 @@ use tonic::Code;
 
 use super::{json_reply, word};
 
-pub(super) const ENVELOPE: Envelope =
-    Envelope { prefix: r#"{"code":0,"message":"success","data":"#, absent: "null", suffix: "}" };
+pub(super) const ENVELOPE: Envelope = Envelope {
+    prefix: r#"{"code":0,"message":"success","data":"#,
+    absent: "null",
+    suffix: "}",
+};
 
 pub(super) struct Errors;
 
 impl ErrorFormat for Errors {
     fn render(&self, fault: &Fault, _context: ErrorContext<'_>) -> ErrorReply {
         // Requests that do not validate are 422 here; rules of the product stay 400.
-        let is_validation = fault.code == Code::InvalidArgument && fault.status == StatusCode::BAD_REQUEST;
-        let status = if is_validation { StatusCode::UNPROCESSABLE_ENTITY } else { fault.status };
+        let is_validation =
+            fault.code == Code::InvalidArgument && fault.status == StatusCode::BAD_REQUEST;
+        let status = if is_validation {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            fault.status
+        };
         let code = match fault.reason.as_str() {
             reason @ ("NAME_CONFLICT" | "VERSION_CONFLICT") => reason,
             _ if status == StatusCode::CONFLICT => "NAME_CONFLICT",
             _ => word(status),
         };
-        let reasons: Vec<String> =
-            fault.violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
-        let data = if reasons.is_empty() { json!(null) } else { json!(reasons) };
-        let mut reply = json_reply(status, &json!({ "code": code, "message": fault.message, "data": data }));
+        let reasons: Vec<String> = fault
+            .violations
+            .iter()
+            .map(|v| format!("{}: {}", v.field, v.description))
+            .collect();
+        let data = if reasons.is_empty() {
+            json!(null)
+        } else {
+            json!(reasons)
+        };
+        let mut reply = json_reply(
+            status,
+            &json!({ "code": code, "message": fault.message, "data": data }),
+        );
         if status == StatusCode::UNAUTHORIZED {
-            reply.headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            reply
+                .headers
+                .push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         reply
     }
