@@ -9,14 +9,10 @@ use crate::{
     clock::Clock,
     db::Db,
     error::Result,
-    identity::{
-        Tokens, accounts,
-        rules::Checks,
-        tokens::Audience,
-        users::UserRow,
-    },
+    identity::{Tokens, accounts, rules::Checks, tokens::Audience, users::UserRow},
     proto::pulpo::deploy::v1::{
-        LoginRequest, LoginResponse, RegisterRequest, RegisterResponse, User, auth_service_server::AuthService,
+        LoginRequest, LoginResponse, RegisterRequest, RegisterResponse, User,
+        auth_service_server::AuthService,
     },
 };
 
@@ -34,25 +30,42 @@ pub struct Auth {
 
 #[tonic::async_trait]
 impl AuthService for Auth {
-    async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
-        let RegisterRequest { email, name, password } = request.into_inner();
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        let RegisterRequest {
+            email,
+            name,
+            password,
+        } = request.into_inner();
         let user = accounts::register(&self.db, &self.clock, &email, &name, &password).await?;
         let token = self.token(&user)?;
-        Ok(Response::new(RegisterResponse { token, user: Some(user.into()) }))
+        Ok(Response::new(RegisterResponse {
+            token,
+            user: Some(user.into()),
+        }))
     }
 
-    async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
+    async fn login(
+        &self,
+        request: Request<LoginRequest>,
+    ) -> Result<Response<LoginResponse>, Status> {
         let LoginRequest { email, password } = request.into_inner();
         check_login(&email, &password)?;
         let user = accounts::login(&self.db, &email, &password).await?;
         let token = self.token(&user)?;
-        Ok(Response::new(LoginResponse { token, user: Some(user.into()) }))
+        Ok(Response::new(LoginResponse {
+            token,
+            user: Some(user.into()),
+        }))
     }
 }
 
 impl Auth {
     fn token(&self, user: &UserRow) -> Result<String> {
-        self.tokens.issue(user.id, Audience::Deploy, self.token_lifetime)
+        self.tokens
+            .issue(user.id, Audience::Deploy, self.token_lifetime)
     }
 }
 

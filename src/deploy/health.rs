@@ -13,8 +13,9 @@ use crate::{
     proto::{
         google::api::HttpBody,
         pulpo::deploy::v1::{
-            CheckHealthRequest, CheckHealthResponse, CheckReadinessRequest, CheckReadinessResponse, GetMetricsRequest,
-            GetMetricsResponse, HealthChecks, health_service_server::HealthService,
+            CheckHealthRequest, CheckHealthResponse, CheckReadinessRequest, CheckReadinessResponse,
+            GetMetricsRequest, GetMetricsResponse, HealthChecks,
+            health_service_server::HealthService,
         },
     },
 };
@@ -38,13 +39,19 @@ pub struct Health {
 
 #[tonic::async_trait]
 impl HealthService for Health {
-    async fn check_health(&self, _: Request<CheckHealthRequest>) -> Result<Response<CheckHealthResponse>, Status> {
+    async fn check_health(
+        &self,
+        _: Request<CheckHealthRequest>,
+    ) -> Result<Response<CheckHealthResponse>, Status> {
         let database = answers(&self.db).await;
         let reply = CheckHealthResponse {
             status: if database { "ok" } else { "degraded" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             // Redis is not configurable yet; its absence degrades nothing.
-            checks: Some(HealthChecks { database, redis: false }),
+            checks: Some(HealthChecks {
+                database,
+                redis: false,
+            }),
         };
         Ok(reply_of(reply, database))
     }
@@ -58,7 +65,10 @@ impl HealthService for Health {
         Ok(reply_of(CheckReadinessResponse { status }, is_ready))
     }
 
-    async fn get_metrics(&self, _: Request<GetMetricsRequest>) -> Result<Response<GetMetricsResponse>, Status> {
+    async fn get_metrics(
+        &self,
+        _: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
         let body = HttpBody {
             content_type: PROMETHEUS_TEXT.to_owned(),
             data: self.metrics.render().into_bytes(),
@@ -82,7 +92,9 @@ async fn answers(db: &Db) -> bool {
 fn reply_of<T>(message: T, is_well: bool) -> Response<T> {
     let mut response = Response::new(message);
     if !is_well {
-        response.metadata_mut().insert(HTTP_STATUS, MetadataValue::from_static("503"));
+        response
+            .metadata_mut()
+            .insert(HTTP_STATUS, MetadataValue::from_static("503"));
     }
     response
 }

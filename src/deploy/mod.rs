@@ -7,7 +7,9 @@ use tonic::service::RoutesBuilder;
 
 use crate::{
     app::App,
-    proto::pulpo::deploy::v1::{auth_service_server::AuthServiceServer, health_service_server::HealthServiceServer},
+    proto::pulpo::deploy::v1::{
+        auth_service_server::AuthServiceServer, health_service_server::HealthServiceServer,
+    },
 };
 
 /// Adds the services of this domain.
@@ -19,5 +21,8 @@ pub fn register(app: &App, routes: &mut RoutesBuilder) {
             tokens: app.tokens.clone(),
             token_lifetime: chrono::TimeDelta::hours(i64::from(app.config.deploy.jwt_expiry_hours)),
         }))
-        .add_service(HealthServiceServer::new(health::Health { db: app.db.clone(), metrics: app.metrics.clone() }));
+        .add_service(HealthServiceServer::new(health::Health {
+            db: app.db.clone(),
+            metrics: app.metrics.clone(),
+        }));
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     organizations, passwords,
     rules::Checks,
-    users::{self, UserRow, UserRole},
+    users::{self, UserRole, UserRow},
 };
 use crate::{
     clock::Clock,
@@ -23,7 +23,13 @@ const MIN_NAME_CHARS: usize = 2;
 const MAX_NAME_CHARS: usize = 200;
 
 /// Registers a user with an organisation of their own. Errors: `INVALID_ARGUMENT`, `EMAIL_TAKEN`.
-pub async fn register(db: &Db, clock: &Clock, email: &str, name: &str, password: &str) -> Result<UserRow> {
+pub async fn register(
+    db: &Db,
+    clock: &Clock,
+    email: &str,
+    name: &str,
+    password: &str,
+) -> Result<UserRow> {
     let user = prepare(clock, email, name, password, UserRole::User).await?;
     db.transaction("user_register", async |conn: &mut Conn| {
         let mut user = user.clone();
@@ -36,7 +42,13 @@ pub async fn register(db: &Db, clock: &Clock, email: &str, name: &str, password:
 }
 
 /// A valid user that is not stored yet.
-pub(super) async fn prepare(clock: &Clock, email: &str, name: &str, password: &str, role: UserRole) -> Result<UserRow> {
+pub(super) async fn prepare(
+    clock: &Clock,
+    email: &str,
+    name: &str,
+    password: &str,
+    role: UserRole,
+) -> Result<UserRow> {
     let mut checks = Checks::default();
     let email = checks.email(email, "email");
     checks.length(name, MIN_NAME_CHARS, MAX_NAME_CHARS, "name");
@@ -69,10 +81,16 @@ pub(super) async fn prepare(clock: &Clock, email: &str, name: &str, password: &s
 pub async fn login(db: &Db, email: &str, password: &str) -> Result<UserRow> {
     let email = email.trim().to_lowercase();
     let user = match password.chars().count() {
-        0..=MAX_PASSWORD_CHARS => users::find_by_email(&mut *db.connection().await?, &email).await?,
+        0..=MAX_PASSWORD_CHARS => {
+            users::find_by_email(&mut *db.connection().await?, &email).await?
+        }
         _ => return Err(wrong_credentials()),
     };
-    let is_right = passwords::verify(password, user.as_ref().map(|user| user.password_hash.as_str())).await?;
+    let is_right = passwords::verify(
+        password,
+        user.as_ref().map(|user| user.password_hash.as_str()),
+    )
+    .await?;
     user.filter(|_| is_right).ok_or_else(wrong_credentials)
 }
 

@@ -58,12 +58,23 @@ impl Authenticator {
         match presented {
             Presented::Bearer(credential) => self.bearer(schemes, credential, ip).await,
             Presented::ApiKeyHeader(credential) => {
-                self.key(&digest::sha256(credential), &[KeyKind::Tenant], Some(Scheme::TenantKeyHeader), ip).await
+                self.key(
+                    &digest::sha256(credential),
+                    &[KeyKind::Tenant],
+                    Some(Scheme::TenantKeyHeader),
+                    ip,
+                )
+                .await
             }
         }
     }
 
-    async fn bearer(&self, schemes: &[Scheme], credential: &str, ip: IpAddr) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+    async fn bearer(
+        &self,
+        schemes: &[Scheme],
+        credential: &str,
+        ip: IpAddr,
+    ) -> Result<(Principal, Option<Arc<KeyRow>>)> {
         let token = schemes.iter().find_map(|&scheme| {
             let user_id = self.tokens.verify(credential, Audience::of(scheme)?)?;
             Some((user_id, scheme))
@@ -79,7 +90,11 @@ impl Authenticator {
         if schemes.contains(&Scheme::McpKey) && self.is_mcp_key(&sha256) {
             return Ok((Principal::Operator, None));
         }
-        let kinds: Vec<KeyKind> = KeyKind::ALL.iter().copied().filter(|kind| schemes.contains(&kind.scheme())).collect();
+        let kinds: Vec<KeyKind> = KeyKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| schemes.contains(&kind.scheme()))
+            .collect();
         if kinds.is_empty() {
             return Err(invalid());
         }
@@ -98,7 +113,10 @@ impl Authenticator {
             return Err(invalid());
         };
         if !is_ip_allowed(&row.ip_whitelist, ip) {
-            return Err(Error::forbidden("IP_NOT_ALLOWED", "This key may not be used from this address"));
+            return Err(Error::forbidden(
+                "IP_NOT_ALLOWED",
+                "This key may not be used from this address",
+            ));
         }
         let now = self.clock.now();
         if keys::is_touch_due(row.last_used_at, now) {
@@ -119,7 +137,9 @@ impl Authenticator {
     }
 
     fn is_mcp_key(&self, sha256: &[u8; 32]) -> bool {
-        let Some(key) = &self.mcp_key else { return false };
+        let Some(key) = &self.mcp_key else {
+            return false;
+        };
         aws_lc_rs::constant_time::verify_slices_are_equal(key, sha256).is_ok()
     }
 }
@@ -133,29 +153,52 @@ pub fn authorize(principal: &Principal, permission: &str) -> Result<()> {
         Principal::User { .. } | Principal::Operator => false,
     };
     if lacks && !permission.is_empty() {
-        return Err(Error::forbidden("PERMISSION_MISSING", format!("This credential lacks the permission {permission}")));
+        return Err(Error::forbidden(
+            "PERMISSION_MISSING",
+            format!("This credential lacks the permission {permission}"),
+        ));
     }
     Ok(())
 }
 
 fn missing() -> Error {
-    Error::unauthenticated("MISSING_CREDENTIAL", "A credential is required; see the documentation for which header carries it")
+    Error::unauthenticated(
+        "MISSING_CREDENTIAL",
+        "A credential is required; see the documentation for which header carries it",
+    )
 }
 
 /// One answer for unknown, revoked, expired and foreign credentials.
 pub(crate) fn invalid() -> Error {
-    Error::unauthenticated("INVALID_CREDENTIAL", "This credential is not valid; check it or ask for a new one")
+    Error::unauthenticated(
+        "INVALID_CREDENTIAL",
+        "This credential is not valid; check it or ask for a new one",
+    )
 }
 
 /// The credential of the request that one of the schemes could accept; the Authorization header goes first.
 fn presented<'h>(schemes: &[Scheme], headers: &'h HeaderMap) -> Option<Presented<'h>> {
-    let takes_bearer = schemes.iter().any(|&scheme| scheme != Scheme::TenantKeyHeader && scheme != Scheme::Unspecified);
-    let bearer = || headers.get(header::AUTHORIZATION)?.to_str().ok().and_then(bearer_of).map(Presented::Bearer);
+    let takes_bearer = schemes
+        .iter()
+        .any(|&scheme| scheme != Scheme::TenantKeyHeader && scheme != Scheme::Unspecified);
+    let bearer = || {
+        headers
+            .get(header::AUTHORIZATION)?
+            .to_str()
+            .ok()
+            .and_then(bearer_of)
+            .map(Presented::Bearer)
+    };
     let header = || {
         let key = headers.get("x-api-key")?.to_str().ok()?.trim();
         is_credential(key).then_some(Presented::ApiKeyHeader(key))
     };
-    takes_bearer.then(bearer).flatten().or_else(|| schemes.contains(&Scheme::TenantKeyHeader).then(header).flatten())
+    takes_bearer.then(bearer).flatten().or_else(|| {
+        schemes
+            .contains(&Scheme::TenantKeyHeader)
+            .then(header)
+            .flatten()
+    })
 }
 
 /// RFC 6750: `Bearer`, in any case, spaces, and one word.
@@ -166,18 +209,28 @@ fn bearer_of(value: &str) -> Option<&str> {
 }
 
 fn is_credential(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_CREDENTIAL_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
+    !text.is_empty()
+        && text.len() <= MAX_CREDENTIAL_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// An empty list allows every address; an entry that is no address matches none.
 fn is_ip_allowed(whitelist: &[String], ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
-    whitelist.is_empty() || whitelist.iter().filter_map(|entry| parse_ip_rule(entry)).any(|net| net.contains(&ip))
+    whitelist.is_empty()
+        || whitelist
+            .iter()
+            .filter_map(|entry| parse_ip_rule(entry))
+            .any(|net| net.contains(&ip))
 }
 
 /// An address or a CIDR block.
 pub(crate) fn parse_ip_rule(entry: &str) -> Option<IpNet> {
-    IpNet::from_str(entry).ok().or_else(|| IpAddr::from_str(entry).ok().map(|ip| IpNet::from(ip.to_canonical())))
+    IpNet::from_str(entry).ok().or_else(|| {
+        IpAddr::from_str(entry)
+            .ok()
+            .map(|ip| IpNet::from(ip.to_canonical()))
+    })
 }
 
 #[cfg(test)]
@@ -189,7 +242,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -197,31 +253,66 @@ mod tests {
         for value in ["Bearer x", "bearer x", "BEARER   x", " Bearer x "] {
             assert_eq!(bearer_of(value), Some("x"), "{value:?}");
         }
-        for value in ["", "Bearer", "Bearer ", "x", "Basic x", "Bearerx", "Bearer x y", "Bearer \u{e9}"] {
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "x",
+            "Basic x",
+            "Bearerx",
+            "Bearer x y",
+            "Bearer \u{e9}",
+        ] {
             assert_eq!(bearer_of(value), None, "{value:?}");
         }
-        assert_eq!(bearer_of(&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL_BYTES + 1))), None);
+        assert_eq!(
+            bearer_of(&format!("Bearer {}", "x".repeat(MAX_CREDENTIAL_BYTES + 1))),
+            None
+        );
     }
 
     #[test]
     fn the_schemes_say_which_header_counts() {
         let both = headers(&[("authorization", "Bearer a"), ("x-api-key", "b")]);
-        assert_eq!(presented(&[Scheme::TenantKey], &both), Some(Presented::Bearer("a")));
-        assert_eq!(presented(&[Scheme::TenantKeyHeader], &both), Some(Presented::ApiKeyHeader("b")));
+        assert_eq!(
+            presented(&[Scheme::TenantKey], &both),
+            Some(Presented::Bearer("a"))
+        );
+        assert_eq!(
+            presented(&[Scheme::TenantKeyHeader], &both),
+            Some(Presented::ApiKeyHeader("b"))
+        );
         let header = headers(&[("x-api-key", "b")]);
         assert_eq!(presented(&[Scheme::TenantKey], &header), None);
-        assert_eq!(presented(&[Scheme::TenantKey, Scheme::TenantKeyHeader], &header), Some(Presented::ApiKeyHeader("b")));
-        assert_eq!(presented(&[Scheme::TenantKeyHeader], &headers(&[("x-api-key", " ")])), None);
+        assert_eq!(
+            presented(&[Scheme::TenantKey, Scheme::TenantKeyHeader], &header),
+            Some(Presented::ApiKeyHeader("b"))
+        );
+        assert_eq!(
+            presented(&[Scheme::TenantKeyHeader], &headers(&[("x-api-key", " ")])),
+            None
+        );
     }
 
     #[test]
     fn whitelists_hold_addresses_and_blocks() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
+        let list = |entries: &[&str]| {
+            entries
+                .iter()
+                .map(|entry| (*entry).to_owned())
+                .collect::<Vec<_>>()
+        };
         assert!(is_ip_allowed(&[], ip("192.0.2.1")));
         assert!(is_ip_allowed(&list(&["192.0.2.1"]), ip("192.0.2.1")));
-        assert!(is_ip_allowed(&list(&["192.0.2.0/24"]), ip("::ffff:192.0.2.77")));
-        assert!(is_ip_allowed(&list(&["nonsense", "2001:db8::/32"]), ip("2001:db8::1")));
+        assert!(is_ip_allowed(
+            &list(&["192.0.2.0/24"]),
+            ip("::ffff:192.0.2.77")
+        ));
+        assert!(is_ip_allowed(
+            &list(&["nonsense", "2001:db8::/32"]),
+            ip("2001:db8::1")
+        ));
         assert!(!is_ip_allowed(&list(&["nonsense"]), ip("192.0.2.1")));
         assert!(!is_ip_allowed(&list(&["192.0.2.0/24"]), ip("192.0.3.1")));
     }

@@ -26,14 +26,21 @@ mod tests {
 
     #[test]
     fn digest_is_sha256() {
-        assert_eq!(hex::encode(sha256("abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hex::encode(sha256("abc")),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[test]
     fn random_secrets_fit_a_path_and_differ() {
         let secret = random_urlsafe("cli_");
         assert_eq!(secret.len(), 4 + 43);
-        assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
+        assert!(
+            secret
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        );
         assert_ne!(secret, random_urlsafe("cli_"));
     }
 }

@@ -65,7 +65,10 @@ pub async fn replace(
         .filter(invitations::org_id.eq(org_id))
         .filter(invitations::email.eq(email))
         .filter(invitations::status.eq(InvitationStatus::Pending));
-    diesel::update(pending).set(invitations::status.eq(InvitationStatus::Revoked)).execute(conn).await?;
+    diesel::update(pending)
+        .set(invitations::status.eq(InvitationStatus::Revoked))
+        .execute(conn)
+        .await?;
 
     let token = digest::random_urlsafe("");
     let row = InvitationRow {
@@ -79,12 +82,19 @@ pub async fn replace(
         invited_by: Some(invited_by),
         created_at: now,
     };
-    diesel::insert_into(invitations::table).values(&row).execute(conn).await?;
+    diesel::insert_into(invitations::table)
+        .values(&row)
+        .execute(conn)
+        .await?;
     Ok((row, token))
 }
 
 /// The invitations that can still be accepted, newest first.
-pub async fn pending_of(conn: &mut Conn, org_id: &str, now: DateTime<Utc>) -> QueryResult<Vec<InvitationRow>> {
+pub async fn pending_of(
+    conn: &mut Conn,
+    org_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<InvitationRow>> {
     invitations::table
         .filter(invitations::org_id.eq(org_id))
         .filter(invitations::status.eq(InvitationStatus::Pending))
@@ -108,6 +118,12 @@ pub async fn find_by_token(conn: &mut Conn, token: &str) -> QueryResult<Option<I
 
 /// Writes what became of a pending invitation; false when it is not pending any more.
 pub async fn settle(conn: &mut Conn, id: &str, status: InvitationStatus) -> QueryResult<bool> {
-    let pending = invitations::table.find(id).filter(invitations::status.eq(InvitationStatus::Pending));
-    Ok(diesel::update(pending).set(invitations::status.eq(status)).execute(conn).await? == 1)
+    let pending = invitations::table
+        .find(id)
+        .filter(invitations::status.eq(InvitationStatus::Pending));
+    Ok(diesel::update(pending)
+        .set(invitations::status.eq(status))
+        .execute(conn)
+        .await?
+        == 1)
 }

@@ -106,7 +106,11 @@ pub struct NewKey {
 const LAST_USED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Issues a key; the second value is the key itself, which is shown once.
-pub async fn issue(conn: &mut Conn, new: NewKey, now: DateTime<Utc>) -> QueryResult<(KeyRow, String)> {
+pub async fn issue(
+    conn: &mut Conn,
+    new: NewKey,
+    now: DateTime<Utc>,
+) -> QueryResult<(KeyRow, String)> {
     let (secret, prefix) = new.kind.generate();
     let row = KeyRow {
         id: ids::sortable("key"),
@@ -123,12 +127,19 @@ pub async fn issue(conn: &mut Conn, new: NewKey, now: DateTime<Utc>) -> QueryRes
         last_used_at: None,
         revoked_at: None,
     };
-    diesel::insert_into(api_keys::table).values(&row).execute(conn).await?;
+    diesel::insert_into(api_keys::table)
+        .values(&row)
+        .execute(conn)
+        .await?;
     Ok((row, secret))
 }
 
 /// The unrevoked key with this digest, if it is of one of these kinds.
-pub async fn find_live(conn: &mut Conn, sha256: &[u8], kinds: &[KeyKind]) -> QueryResult<Option<KeyRow>> {
+pub async fn find_live(
+    conn: &mut Conn,
+    sha256: &[u8],
+    kinds: &[KeyKind],
+) -> QueryResult<Option<KeyRow>> {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     api_keys::table
         .filter(api_keys::sha256.eq(sha256))
@@ -147,11 +158,17 @@ pub fn is_touch_due(last_used_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> 
 
 /// Notes that the key was used, at most once a minute.
 pub async fn touch(conn: &mut Conn, id: &str, now: DateTime<Utc>) -> QueryResult<usize> {
-    let due = api_keys::last_used_at.is_null().or(api_keys::last_used_at.le(now - LAST_USED_EVERY));
-    diesel::update(api_keys::table.filter(api_keys::id.eq(id)).filter(due.assume_not_null()))
-        .set(api_keys::last_used_at.eq(now))
-        .execute(conn)
-        .await
+    let due = api_keys::last_used_at
+        .is_null()
+        .or(api_keys::last_used_at.le(now - LAST_USED_EVERY));
+    diesel::update(
+        api_keys::table
+            .filter(api_keys::id.eq(id))
+            .filter(due.assume_not_null()),
+    )
+    .set(api_keys::last_used_at.eq(now))
+    .execute(conn)
+    .await
 }
 
 /// Revokes every tenant key of the organisation and issues a new one with the limits of the one presented; run it in
@@ -173,7 +190,10 @@ pub async fn rotate_tenant_keys(
     .get_results(conn)
     .await?;
     let Some(presented) = revoked.into_iter().find(|key| key.id == presented_key_id) else {
-        return Err(Error::unauthenticated("INVALID_CREDENTIAL", "This credential is not valid; check it or ask for a new one"));
+        return Err(Error::unauthenticated(
+            "INVALID_CREDENTIAL",
+            "This credential is not valid; check it or ask for a new one",
+        ));
     };
     let new = NewKey {
         org_id: presented.org_id,

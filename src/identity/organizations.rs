@@ -1,11 +1,19 @@
 //! Organisations: a row and its queries. A tenant is an organisation.
 
 use chrono::{DateTime, Utc};
-use diesel::{prelude::*, result::{DatabaseErrorKind, Error as DieselError}};
+use diesel::{
+    prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{memberships::{self, Role}, rules, schema::organizations, users::{self, UserRow}};
+use super::{
+    memberships::{self, Role},
+    rules,
+    schema::organizations,
+    users::{self, UserRow},
+};
 use crate::{
     db::Conn,
     error::{Error, Result},
@@ -62,12 +70,23 @@ pub struct OrganizationChanges {
 
 /// The organisation with this id.
 pub async fn find(conn: &mut Conn, id: &str) -> QueryResult<Option<OrganizationRow>> {
-    organizations::table.find(id).select(OrganizationRow::as_select()).first(conn).await.optional()
+    organizations::table
+        .find(id)
+        .select(OrganizationRow::as_select())
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// The organisation, locked until the transaction ends: its members and seats change one after another.
 pub async fn lock(conn: &mut Conn, id: &str) -> QueryResult<Option<OrganizationRow>> {
-    organizations::table.find(id).select(OrganizationRow::as_select()).for_no_key_update().first(conn).await.optional()
+    organizations::table
+        .find(id)
+        .select(OrganizationRow::as_select())
+        .for_no_key_update()
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// Creates an organisation; where the slug is taken, it gets a random suffix.
@@ -103,7 +122,9 @@ pub async fn create(
         }
         row.slug = ids::secret(&format!("{slug}-"), 8);
     }
-    Err(Error::internal(anyhow::anyhow!("no free slug for {slug} in {SLUG_ATTEMPTS} attempts")))
+    Err(Error::internal(anyhow::anyhow!(
+        "no free slug for {slug} in {SLUG_ATTEMPTS} attempts"
+    )))
 }
 
 /// Creates an organisation owned by the user.
@@ -120,7 +141,11 @@ pub async fn create_owned(
 }
 
 /// Creates the organisation a user starts with, which becomes their default.
-pub async fn create_personal(conn: &mut Conn, user: &UserRow, now: DateTime<Utc>) -> Result<OrganizationRow> {
+pub async fn create_personal(
+    conn: &mut Conn,
+    user: &UserRow,
+    now: DateTime<Utc>,
+) -> Result<OrganizationRow> {
     let name = format!("{}'s Workspace", user.name);
     let row = create(conn, &name, &format!("personal-{}", user.id), None, now).await?;
     memberships::insert(conn, &row.id, user.id, Role::Owner, now).await?;
@@ -146,12 +171,17 @@ pub async fn update(
 /// Deletes an organisation with its members, invitations and keys; `ORGANIZATION_IN_USE` while records that must be kept
 /// (payments, for example) belong to it.
 pub async fn delete(conn: &mut Conn, id: &str) -> Result<()> {
-    match diesel::delete(organizations::table.find(id)).execute(conn).await {
+    match diesel::delete(organizations::table.find(id))
+        .execute(conn)
+        .await
+    {
         Ok(_) => Ok(()),
-        Err(DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)) => Err(Error::precondition(
-            "ORGANIZATION_IN_USE",
-            "Records that must be kept belong to this organization, so it cannot be deleted",
-        )),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)) => {
+            Err(Error::precondition(
+                "ORGANIZATION_IN_USE",
+                "Records that must be kept belong to this organization, so it cannot be deleted",
+            ))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -26,7 +26,8 @@ pub(super) async fn hash(password: &str) -> Result<String> {
     let password = password.to_owned();
     in_turn(move || {
         let hash = Argon2::default().hash_password(password.as_bytes());
-        hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(anyhow::anyhow!("argon2: {error}")))
+        hash.map(|hash| hash.to_string())
+            .map_err(|error| Error::internal(anyhow::anyhow!("argon2: {error}")))
     })
     .await?
 }
@@ -35,7 +36,11 @@ pub(super) async fn hash(password: &str) -> Result<String> {
 pub(super) async fn verify(password: &str, stored: Option<&str>) -> Result<bool> {
     let (password, hash) = (password.to_owned(), stored.unwrap_or(NOBODY).to_owned());
     let is_right = in_turn(move || {
-        PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+        PasswordHash::new(&hash).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        })
     })
     .await?;
     Ok(is_right && stored.is_some())
@@ -45,9 +50,15 @@ async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     let turn = timeout(MAX_WAIT, TURNS.acquire()).await;
     let Ok(Ok(_turn)) = turn else {
         let context = anyhow::anyhow!("{AT_ONCE} hashes at once, none free for {MAX_WAIT:?}");
-        return Err(Error::unavailable("LOGIN_BUSY", "Too many logins at once; try again shortly", context));
+        return Err(Error::unavailable(
+            "LOGIN_BUSY",
+            "Too many logins at once; try again shortly",
+            context,
+        ));
     };
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::internal)
 }
 
 #[cfg(test)]

@@ -7,7 +7,11 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{digest, schema::refresh_tokens, users};
-use crate::{clock::Clock, db::{Conn, Db}, error::{Error, Result}};
+use crate::{
+    clock::Clock,
+    db::{Conn, Db},
+    error::{Error, Result},
+};
 
 /// How long an unused refresh token is good for.
 const LIFETIME: TimeDelta = TimeDelta::days(30);
@@ -27,9 +31,13 @@ struct RefreshTokenRow {
 
 /// The first token of a new family, at login. Tokens of the user that have expired are removed.
 pub async fn start(conn: &mut Conn, user_id: Uuid, now: DateTime<Utc>) -> QueryResult<String> {
-    diesel::delete(refresh_tokens::table.filter(refresh_tokens::user_id.eq(user_id)).filter(refresh_tokens::expires_at.le(now)))
-        .execute(conn)
-        .await?;
+    diesel::delete(
+        refresh_tokens::table
+            .filter(refresh_tokens::user_id.eq(user_id))
+            .filter(refresh_tokens::expires_at.le(now)),
+    )
+    .execute(conn)
+    .await?;
     issue(conn, user_id, Uuid::now_v7(), now).await
 }
 
@@ -38,24 +46,43 @@ pub async fn start(conn: &mut Conn, user_id: Uuid, now: DateTime<Utc>) -> QueryR
 pub async fn rotate(db: &Db, clock: &Clock, token: &str) -> Result<(Uuid, String)> {
     let (sha256, now) = (digest::sha256(token), clock.now());
     let next = db
-        .transaction("refresh_token_rotate", async |conn: &mut Conn| rotate_in(conn, &sha256, now).await)
+        .transaction("refresh_token_rotate", async |conn: &mut Conn| {
+            rotate_in(conn, &sha256, now).await
+        })
         .await?;
     next.ok_or_else(|| {
-        Error::unauthenticated("INVALID_REFRESH_TOKEN", "This refresh token is unknown, used or expired; log in again")
+        Error::unauthenticated(
+            "INVALID_REFRESH_TOKEN",
+            "This refresh token is unknown, used or expired; log in again",
+        )
     })
 }
 
 /// None where the token is refused; what that revokes is kept, so it is no error here.
-async fn rotate_in(conn: &mut Conn, sha256: &[u8; 32], now: DateTime<Utc>) -> Result<Option<(Uuid, String)>> {
+async fn rotate_in(
+    conn: &mut Conn,
+    sha256: &[u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<(Uuid, String)>> {
     let by_digest = refresh_tokens::table.filter(refresh_tokens::sha256.eq(sha256.as_slice()));
-    let Some(user_id) = by_digest.select(refresh_tokens::user_id).first::<Uuid>(conn).await.optional()? else {
+    let Some(user_id) = by_digest
+        .select(refresh_tokens::user_id)
+        .first::<Uuid>(conn)
+        .await
+        .optional()?
+    else {
         return Ok(None);
     };
     // Exchanges of one user go one after another: a family cannot grow while it is revoked.
     if users::lock(conn, user_id).await?.is_none() {
         return Ok(None);
     }
-    let Some(row) = by_digest.select(RefreshTokenRow::as_select()).first(conn).await.optional()? else {
+    let Some(row) = by_digest
+        .select(RefreshTokenRow::as_select())
+        .first(conn)
+        .await
+        .optional()?
+    else {
         return Ok(None);
     };
     if row.used_at.is_some() {
@@ -65,12 +92,20 @@ async fn rotate_in(conn: &mut Conn, sha256: &[u8; 32], now: DateTime<Utc>) -> Re
     if row.revoked_at.is_some() || row.expires_at <= now {
         return Ok(None);
     }
-    diesel::update(refresh_tokens::table.find(row.id)).set(refresh_tokens::used_at.eq(now)).execute(conn).await?;
+    diesel::update(refresh_tokens::table.find(row.id))
+        .set(refresh_tokens::used_at.eq(now))
+        .execute(conn)
+        .await?;
     let token = issue(conn, user_id, row.family, now).await?;
     Ok(Some((user_id, token)))
 }
 
-async fn issue(conn: &mut Conn, user_id: Uuid, family: Uuid, now: DateTime<Utc>) -> QueryResult<String> {
+async fn issue(
+    conn: &mut Conn,
+    user_id: Uuid,
+    family: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<String> {
     let token = digest::random_urlsafe("v1.");
     let row = RefreshTokenRow {
         id: Uuid::now_v7(),
@@ -82,13 +117,18 @@ async fn issue(conn: &mut Conn, user_id: Uuid, family: Uuid, now: DateTime<Utc>)
         used_at: None,
         revoked_at: None,
     };
-    diesel::insert_into(refresh_tokens::table).values(&row).execute(conn).await?;
+    diesel::insert_into(refresh_tokens::table)
+        .values(&row)
+        .execute(conn)
+        .await?;
     Ok(token)
 }
 
 async fn revoke_family(conn: &mut Conn, family: Uuid, now: DateTime<Utc>) -> QueryResult<usize> {
     diesel::update(
-        refresh_tokens::table.filter(refresh_tokens::family.eq(family)).filter(refresh_tokens::revoked_at.is_null()),
+        refresh_tokens::table
+            .filter(refresh_tokens::family.eq(family))
+            .filter(refresh_tokens::revoked_at.is_null()),
     )
     .set(refresh_tokens::revoked_at.eq(now))
     .execute(conn)

@@ -17,14 +17,21 @@ impl Checks {
     /// Notes a violation unless the condition holds.
     pub fn require(&mut self, holds: bool, field: &str, description: impl Into<String>) {
         if !holds {
-            self.0.push(Violation { field: field.to_owned(), description: description.into() });
+            self.0.push(Violation {
+                field: field.to_owned(),
+                description: description.into(),
+            });
         }
     }
 
     /// The number of characters must be in the range; white space at the ends does not count.
     pub fn length(&mut self, text: &str, min: usize, max: usize, field: &str) {
         let count = text.trim().chars().count();
-        self.require((min..=max).contains(&count), field, format!("must have {min} to {max} characters"));
+        self.require(
+            (min..=max).contains(&count),
+            field,
+            format!("must have {min} to {max} characters"),
+        );
     }
 
     /// The address in lower case; noted as a violation when it is none.
@@ -36,13 +43,19 @@ impl Checks {
 
     /// The error that names every violation, if there was one.
     pub fn finish(self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.0)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::invalid_fields(self.0))
+        }
     }
 }
 
 /// One `@`, a local part, and a dotted host name; what only a mail server can know is not asked.
 pub fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
     let is_local = |c: char| !c.is_whitespace() && !c.is_control() && !"\"(),:;<>@[\\]".contains(c);
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -74,7 +87,11 @@ pub fn slug_of(name: &str) -> String {
         }
     }
     let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "organization".to_owned() } else { slug.to_owned() }
+    if slug.is_empty() {
+        "organization".to_owned()
+    } else {
+        slug.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -85,14 +102,33 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["user@example.com", "a.b+c@x-y.co", "ünï@exämple.de", "o'neil@example.org"] {
+        for good in [
+            "user@example.com",
+            "a.b+c@x-y.co",
+            "ünï@exämple.de",
+            "o'neil@example.org",
+        ] {
             assert!(is_email(good), "{good}");
         }
         let long = format!("{}@example.com", "x".repeat(65));
-        for bad in
-            ["", "user", "@example.com", "user@", "user@host", "a@b..c", "a b@example.com", "a@@example.com", ".a@example.com",
-             "a..b@example.com", "a@-x.com", "a@x-.com", "a@x.c m", "<a@example.com>", "a@example.com\0", &long]
-        {
+        for bad in [
+            "",
+            "user",
+            "@example.com",
+            "user@",
+            "user@host",
+            "a@b..c",
+            "a b@example.com",
+            "a@@example.com",
+            ".a@example.com",
+            "a..b@example.com",
+            "a@-x.com",
+            "a@x-.com",
+            "a@x.c m",
+            "<a@example.com>",
+            "a@example.com\0",
+            &long,
+        ] {
             assert!(!is_email(bad), "{bad:?}");
         }
     }

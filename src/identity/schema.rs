@@ -1,5 +1,8 @@
 //! The tables of `migrations/*_identity_base`, as diesel sees them.
-#![expect(missing_docs, reason = "the columns are described by comments in the migration")]
+#![expect(
+    missing_docs,
+    reason = "the columns are described by comments in the migration"
+)]
 
 diesel::table! {
     organizations (id) {
@@ -91,4 +94,11 @@ diesel::table! {
 
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(memberships -> organizations (org_id));
-diesel::allow_tables_to_appear_in_same_query!(organizations, users, memberships, invitations, api_keys, refresh_tokens);
+diesel::allow_tables_to_appear_in_same_query!(
+    organizations,
+    users,
+    memberships,
+    invitations,
+    api_keys,
+    refresh_tokens
+);

@@ -75,7 +75,11 @@ impl Tokens {
     /// Signs with this secret; its length is the configuration's concern.
     pub fn new(jwt_secret: &str, clock: Clock) -> Self {
         let secret = jwt_secret.as_bytes();
-        Self(Arc::new(Inner { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), clock }))
+        Self(Arc::new(Inner {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            clock,
+        }))
     }
 
     /// A token of this user for one API.
@@ -97,10 +101,14 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "sub", "aud"]);
         // Checked below against our clock.
         validation.validate_exp = false;
-        let claims = decode::<Claims>(token, &self.0.decoding, &validation).ok()?.claims;
+        let claims = decode::<Claims>(token, &self.0.decoding, &validation)
+            .ok()?
+            .claims;
         let now = self.0.clock.now().timestamp();
         let is_current = claims.iat <= now + CLOCK_SKEW_SECONDS && now < claims.exp;
-        is_current.then(|| Uuid::try_parse(&claims.sub).ok()).flatten()
+        is_current
+            .then(|| Uuid::try_parse(&claims.sub).ok())
+            .flatten()
     }
 }
 
@@ -123,7 +131,9 @@ mod tests {
         let clock = Clock::fixed(Utc::now());
         let tokens = Tokens::new(SECRET, clock.clone());
         let user = Uuid::new_v4();
-        let token = tokens.issue(user, Audience::Deploy, TimeDelta::hours(24)).unwrap();
+        let token = tokens
+            .issue(user, Audience::Deploy, TimeDelta::hours(24))
+            .unwrap();
         assert_eq!(tokens.verify(&token, Audience::Deploy), Some(user));
         clock.set(clock.now() + TimeDelta::hours(24) - TimeDelta::seconds(2));
         assert_eq!(tokens.verify(&token, Audience::Deploy), Some(user));
@@ -134,7 +144,9 @@ mod tests {
     #[test]
     fn a_token_is_good_for_one_api() {
         let tokens = Tokens::new(SECRET, Clock::system());
-        let token = tokens.issue(Uuid::new_v4(), Audience::Deploy, TimeDelta::hours(1)).unwrap();
+        let token = tokens
+            .issue(Uuid::new_v4(), Audience::Deploy, TimeDelta::hours(1))
+            .unwrap();
         assert_eq!(tokens.verify(&token, Audience::Workspace), None);
     }
 
@@ -142,20 +154,49 @@ mod tests {
     fn forgeries_are_refused() {
         let tokens = Tokens::new(SECRET, Clock::system());
         let now = Utc::now().timestamp();
-        let good = serde_json::json!({"sub": Uuid::new_v4(), "iat": now, "exp": now + 60, "aud": "deploy"});
+        let good = serde_json::json!({"sub": Uuid::new_v4().to_string(), "iat": now, "exp": now + 60, "aud": "deploy"});
         let hs256 = Header::new(Algorithm::HS256);
-        assert!(tokens.verify(&forged(&hs256, &good, SECRET), Audience::Deploy).is_some());
-        assert!(tokens.verify(&forged(&hs256, &good, "another secret"), Audience::Deploy).is_none());
-        assert!(tokens.verify(&forged(&Header::new(Algorithm::HS512), &good, SECRET), Audience::Deploy).is_none());
+        assert!(
+            tokens
+                .verify(&forged(&hs256, &good, SECRET), Audience::Deploy)
+                .is_some()
+        );
+        assert!(
+            tokens
+                .verify(&forged(&hs256, &good, "another secret"), Audience::Deploy)
+                .is_none()
+        );
+        assert!(
+            tokens
+                .verify(
+                    &forged(&Header::new(Algorithm::HS512), &good, SECRET),
+                    Audience::Deploy
+                )
+                .is_none()
+        );
         for missing in ["sub", "iat", "exp", "aud"] {
             let mut claims = good.clone();
             claims.as_object_mut().unwrap().remove(missing);
-            assert!(tokens.verify(&forged(&hs256, &claims, SECRET), Audience::Deploy).is_none(), "{missing}");
+            assert!(
+                tokens
+                    .verify(&forged(&hs256, &claims, SECRET), Audience::Deploy)
+                    .is_none(),
+                "{missing}"
+            );
         }
-        for (claim, value) in [("iat", serde_json::json!(now + 3600)), ("sub", "x".into()), ("exp", (now - 1).into())] {
+        for (claim, value) in [
+            ("iat", serde_json::json!(now + 3600)),
+            ("sub", "x".into()),
+            ("exp", (now - 1).into()),
+        ] {
             let mut claims = good.clone();
             claims[claim] = value;
-            assert!(tokens.verify(&forged(&hs256, &claims, SECRET), Audience::Deploy).is_none(), "{claim}");
+            assert!(
+                tokens
+                    .verify(&forged(&hs256, &claims, SECRET), Audience::Deploy)
+                    .is_none(),
+                "{claim}"
+            );
         }
         assert!(tokens.verify("a.b.c", Audience::Deploy).is_none());
     }
@@ -165,7 +206,7 @@ mod tests {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
         let tokens = Tokens::new(SECRET, Clock::system());
         let now = Utc::now().timestamp();
-        let claims = serde_json::json!({"sub": Uuid::new_v4(), "iat": now, "exp": now + 60, "aud": "deploy"});
+        let claims = serde_json::json!({"sub": Uuid::new_v4().to_string(), "iat": now, "exp": now + 60, "aud": "deploy"});
         let token = format!(
             "{}.{}.",
             URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#),

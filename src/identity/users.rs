@@ -63,27 +63,47 @@ pub fn print_id(id: Uuid) -> String {
 pub fn parse_id(text: &str) -> Option<Uuid> {
     let text = text.strip_prefix(PRINTED_PREFIX).unwrap_or(text);
     // Braced and URN forms are not ours.
-    matches!(text.len(), 32 | 36).then(|| Uuid::try_parse(text).ok()).flatten()
+    matches!(text.len(), 32 | 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
 }
 
 /// Whether the user still exists.
 pub async fn exists(conn: &mut Conn, id: Uuid) -> QueryResult<bool> {
-    diesel::select(sql_exists(users::table.filter(users::id.eq(id)))).get_result(conn).await
+    diesel::select(sql_exists(users::table.filter(users::id.eq(id))))
+        .get_result(conn)
+        .await
 }
 
 /// The user with this id.
 pub async fn find(conn: &mut Conn, id: Uuid) -> QueryResult<Option<UserRow>> {
-    users::table.find(id).select(UserRow::as_select()).first(conn).await.optional()
+    users::table
+        .find(id)
+        .select(UserRow::as_select())
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// The user with this address, which is in lower case.
 pub async fn find_by_email(conn: &mut Conn, email: &str) -> QueryResult<Option<UserRow>> {
-    users::table.filter(users::email.eq(email)).select(UserRow::as_select()).first(conn).await.optional()
+    users::table
+        .filter(users::email.eq(email))
+        .select(UserRow::as_select())
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// The user, locked against other changes until the transaction ends.
 pub async fn lock(conn: &mut Conn, id: Uuid) -> QueryResult<Option<UserRow>> {
-    users::table.find(id).select(UserRow::as_select()).for_no_key_update().first(conn).await.optional()
+    users::table
+        .find(id)
+        .select(UserRow::as_select())
+        .for_no_key_update()
+        .first(conn)
+        .await
+        .optional()
 }
 
 /// Stores a new user; `EMAIL_TAKEN` when the address has one.
@@ -95,13 +115,21 @@ pub async fn insert(conn: &mut Conn, row: &UserRow) -> Result<()> {
         .execute(conn)
         .await?;
     match inserted {
-        0 => Err(Error::conflict("EMAIL_TAKEN", "This email address is registered already; log in instead")),
+        0 => Err(Error::conflict(
+            "EMAIL_TAKEN",
+            "This email address is registered already; log in instead",
+        )),
         _ => Ok(()),
     }
 }
 
 /// Sets the organisation new things go to.
-pub async fn set_default_org(conn: &mut Conn, id: Uuid, org_id: &str, now: DateTime<Utc>) -> QueryResult<usize> {
+pub async fn set_default_org(
+    conn: &mut Conn,
+    id: Uuid,
+    org_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
     diesel::update(users::table.find(id))
         .set((users::default_org_id.eq(org_id), users::updated_at.eq(now)))
         .execute(conn)
@@ -109,11 +137,23 @@ pub async fn set_default_org(conn: &mut Conn, id: Uuid, org_id: &str, now: DateT
 }
 
 /// Forgets the default organisation where it is this one: the user no longer belongs to it.
-pub async fn clear_default_org(conn: &mut Conn, id: Uuid, org_id: &str, now: DateTime<Utc>) -> QueryResult<usize> {
-    diesel::update(users::table.find(id).filter(users::default_org_id.eq(org_id)))
-        .set((users::default_org_id.eq(None::<String>), users::updated_at.eq(now)))
-        .execute(conn)
-        .await
+pub async fn clear_default_org(
+    conn: &mut Conn,
+    id: Uuid,
+    org_id: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    diesel::update(
+        users::table
+            .find(id)
+            .filter(users::default_org_id.eq(org_id)),
+    )
+    .set((
+        users::default_org_id.eq(None::<String>),
+        users::updated_at.eq(now),
+    ))
+    .execute(conn)
+    .await
 }
 
 #[cfg(test)]
@@ -125,7 +165,14 @@ mod tests {
         let id = Uuid::new_v4();
         assert_eq!(parse_id(&print_id(id)), Some(id));
         assert_eq!(parse_id(&id.to_string()), Some(id));
-        for wrong in ["", "user_", "user_1", "org_00000000000000000000000000000000", &id.urn().to_string(), &id.braced().to_string()] {
+        for wrong in [
+            "",
+            "user_",
+            "user_1",
+            "org_00000000000000000000000000000000",
+            &id.urn().to_string(),
+            &id.braced().to_string(),
+        ] {
             assert_eq!(parse_id(wrong), None, "{wrong}");
         }
     }

@@ -16,26 +16,38 @@ pub(super) async fn require_visible(conn: &mut Conn, caller: &Caller, org_id: &s
     match &caller.principal {
         Principal::Key(key) if key.org_id == org_id => Ok(()),
         Principal::Key(_) => Err(organization_not_found()),
-        _ => require_member(conn, org_id, caller.user_id()?).await.map(drop),
+        _ => require_member(conn, org_id, caller.user_id()?)
+            .await
+            .map(drop),
     }
 }
 
 /// The user's membership; `ORGANIZATION_NOT_FOUND` without one.
-pub(super) async fn require_member(conn: &mut Conn, org_id: &str, user_id: Uuid) -> Result<MembershipRow> {
-    memberships::find(conn, org_id, user_id).await?.ok_or_else(organization_not_found)
+pub(super) async fn require_member(
+    conn: &mut Conn,
+    org_id: &str,
+    user_id: Uuid,
+) -> Result<MembershipRow> {
+    memberships::find(conn, org_id, user_id)
+        .await?
+        .ok_or_else(organization_not_found)
 }
 
 /// Refuses a user who is not an owner: `OWNER_ONLY` for members, `ORGANIZATION_NOT_FOUND` for others.
 pub(super) async fn require_owner(conn: &mut Conn, org_id: &str, user_id: Uuid) -> Result<()> {
     match require_member(conn, org_id, user_id).await?.role {
         Role::Owner => Ok(()),
-        Role::Member | Role::Viewer => {
-            Err(Error::forbidden("OWNER_ONLY", "Only an owner of the organization may do this; ask one of them"))
-        }
+        Role::Member | Role::Viewer => Err(Error::forbidden(
+            "OWNER_ONLY",
+            "Only an owner of the organization may do this; ask one of them",
+        )),
     }
 }
 
 /// The organisation does not exist for this caller.
 pub(super) fn organization_not_found() -> Error {
-    Error::not_found("ORGANIZATION_NOT_FOUND", "There is no such organization among yours")
+    Error::not_found(
+        "ORGANIZATION_NOT_FOUND",
+        "There is no such organization among yours",
+    )
 }

@@ -40,19 +40,28 @@ impl AuthService for Auth {
             supabase_url: self.supabase_url.clone(),
             supabase_anon_key: self.supabase_anon_key.clone(),
         };
-        Ok(Response::new(pb::GetAuthConfigResponse { config: Some(config) }))
+        Ok(Response::new(pb::GetAuthConfigResponse {
+            config: Some(config),
+        }))
     }
 
-    async fn login(&self, request: Request<pb::LoginRequest>) -> Result<Response<pb::LoginResponse>, Status> {
+    async fn login(
+        &self,
+        request: Request<pb::LoginRequest>,
+    ) -> Result<Response<pb::LoginResponse>, Status> {
         let pb::LoginRequest { email, password } = request.into_inner();
         require_given(&[(&email, "email"), (&password, "password")])?;
         let user = accounts::login(&self.db, &email, &password).await?;
         let now = self.clock.now();
         let refresh_token = self
             .db
-            .transaction("workspace_login", async |conn: &mut Conn| Ok(refresh_tokens::start(conn, user.id, now).await?))
+            .transaction("workspace_login", async |conn: &mut Conn| {
+                Ok(refresh_tokens::start(conn, user.id, now).await?)
+            })
             .await?;
-        Ok(Response::new(pb::LoginResponse { tokens: Some(self.pair(user.id, refresh_token)?) }))
+        Ok(Response::new(pb::LoginResponse {
+            tokens: Some(self.pair(user.id, refresh_token)?),
+        }))
     }
 
     async fn refresh_token(
@@ -61,8 +70,11 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::RefreshTokenResponse>, Status> {
         let token = request.into_inner().refresh_token;
         require_given(&[(&token, "refresh_token")])?;
-        let (user_id, refresh_token) = refresh_tokens::rotate(&self.db, &self.clock, &token).await?;
-        Ok(Response::new(pb::RefreshTokenResponse { tokens: Some(self.pair(user_id, refresh_token)?) }))
+        let (user_id, refresh_token) =
+            refresh_tokens::rotate(&self.db, &self.clock, &token).await?;
+        Ok(Response::new(pb::RefreshTokenResponse {
+            tokens: Some(self.pair(user_id, refresh_token)?),
+        }))
     }
 
     async fn initialize(
@@ -77,8 +89,14 @@ impl AuthService for Auth {
 
 impl Auth {
     fn pair(&self, user_id: Uuid, refresh_token: String) -> Result<pb::Tokens> {
-        let access_token = self.tokens.issue(user_id, Audience::Workspace, WORKSPACE_LIFETIME)?;
-        Ok(pb::Tokens { access_token, refresh_token, expires_in: WORKSPACE_LIFETIME.num_seconds() })
+        let access_token = self
+            .tokens
+            .issue(user_id, Audience::Workspace, WORKSPACE_LIFETIME)?;
+        Ok(pb::Tokens {
+            access_token,
+            refresh_token,
+            expires_in: WORKSPACE_LIFETIME.num_seconds(),
+        })
     }
 }
 
@@ -95,17 +113,26 @@ fn require_given(fields: &[(&str, &str)]) -> Result<()> {
 async fn initialize(db: &Db, clock: &Clock, user_id: Uuid) -> Result<(String, bool)> {
     let now = clock.now();
     db.transaction("user_initialize", async |conn: &mut Conn| {
-        let user = users::lock(conn, user_id).await?.ok_or_else(authenticate::invalid)?;
+        let user = users::lock(conn, user_id)
+            .await?
+            .ok_or_else(authenticate::invalid)?;
         if let Some(org_id) = &user.default_org_id
             && memberships::find(conn, org_id, user_id).await?.is_some()
         {
             return Ok((org_id.clone(), false));
         }
-        if let Some(oldest) = memberships::organizations_of(conn, user_id).await?.into_iter().next() {
+        if let Some(oldest) = memberships::organizations_of(conn, user_id)
+            .await?
+            .into_iter()
+            .next()
+        {
             users::set_default_org(conn, user_id, &oldest.id, now).await?;
             return Ok((oldest.id, false));
         }
-        Ok((organizations::create_personal(conn, &user, now).await?.id, true))
+        Ok((
+            organizations::create_personal(conn, &user, now).await?.id,
+            true,
+        ))
     })
     .await
 }

@@ -15,7 +15,8 @@ use tonic::service::RoutesBuilder;
 use crate::{
     app::App,
     proto::pulpo::workspace::v1::{
-        auth_service_server::AuthServiceServer, organization_service_server::OrganizationServiceServer,
+        auth_service_server::AuthServiceServer,
+        organization_service_server::OrganizationServiceServer,
         profile_service_server::ProfileServiceServer,
     },
 };
@@ -31,6 +32,11 @@ pub fn register(app: &App, routes: &mut RoutesBuilder) {
             supabase_url: app.config.supabase_url(app.config.listen.puppyone),
             supabase_anon_key: app.config.supabase_anon_key().to_owned(),
         }))
-        .add_service(OrganizationServiceServer::new(organizations::Organizations { db: db.clone(), clock }))
+        .add_service(OrganizationServiceServer::new(
+            organizations::Organizations {
+                db: db.clone(),
+                clock,
+            },
+        ))
         .add_service(ProfileServiceServer::new(profile::Profiles { db }));
 }

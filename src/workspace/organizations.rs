@@ -45,7 +45,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<pb::ListOrganizationsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let organizations = list(&self.db, &caller).await?;
-        Ok(Response::new(pb::ListOrganizationsResponse { organizations }))
+        Ok(Response::new(pb::ListOrganizationsResponse {
+            organizations,
+        }))
     }
 
     async fn create_organization(
@@ -54,7 +56,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<pb::CreateOrganizationResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
         let organization = create(&self.db, &self.clock, user_id, request.into_inner()).await?;
-        Ok(Response::new(pb::CreateOrganizationResponse { organization: Some(organization) }))
+        Ok(Response::new(pb::CreateOrganizationResponse {
+            organization: Some(organization),
+        }))
     }
 
     async fn get_organization(
@@ -63,7 +67,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<pb::GetOrganizationResponse>, Status> {
         let caller = Caller::of(&request)?;
         let organization = find(&self.db, &caller, &request.into_inner().org_id).await?;
-        Ok(Response::new(pb::GetOrganizationResponse { organization: Some(organization) }))
+        Ok(Response::new(pb::GetOrganizationResponse {
+            organization: Some(organization),
+        }))
     }
 
     async fn update_organization(
@@ -72,7 +78,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<pb::UpdateOrganizationResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
         let organization = update(&self.db, &self.clock, user_id, request.into_inner()).await?;
-        Ok(Response::new(pb::UpdateOrganizationResponse { organization: Some(organization) }))
+        Ok(Response::new(pb::UpdateOrganizationResponse {
+            organization: Some(organization),
+        }))
     }
 
     async fn delete_organization(
@@ -81,7 +89,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<pb::DeleteOrganizationResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
         delete(&self.db, user_id, &request.into_inner().org_id).await?;
-        Ok(Response::new(pb::DeleteOrganizationResponse { nothing: None }))
+        Ok(Response::new(pb::DeleteOrganizationResponse {
+            nothing: None,
+        }))
     }
 
     async fn list_members(
@@ -98,9 +108,15 @@ impl OrganizationService for Organizations {
         request: Request<pb::UpdateMemberRoleRequest>,
     ) -> Result<Response<pb::UpdateMemberRoleResponse>, Status> {
         let caller_id = Caller::of(&request)?.user_id()?;
-        let pb::UpdateMemberRoleRequest { org_id, user_id, role } = request.into_inner();
+        let pb::UpdateMemberRoleRequest {
+            org_id,
+            user_id,
+            role,
+        } = request.into_inner();
         let member = members::set_role(&self.db, caller_id, &org_id, &user_id, &role).await?;
-        Ok(Response::new(pb::UpdateMemberRoleResponse { member: Some(member) }))
+        Ok(Response::new(pb::UpdateMemberRoleResponse {
+            member: Some(member),
+        }))
     }
 
     async fn remove_member(
@@ -119,7 +135,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<pb::LeaveOrganizationResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
         members::leave(&self.db, &self.clock, user_id, &request.into_inner().org_id).await?;
-        Ok(Response::new(pb::LeaveOrganizationResponse { nothing: None }))
+        Ok(Response::new(pb::LeaveOrganizationResponse {
+            nothing: None,
+        }))
     }
 
     async fn invite_member(
@@ -127,10 +145,23 @@ impl OrganizationService for Organizations {
         request: Request<pb::InviteMemberRequest>,
     ) -> Result<Response<pb::InviteMemberResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
-        let pb::InviteMemberRequest { org_id, email, role } = request.into_inner();
-        let invitation =
-            invitations::invite(&self.db, &self.clock, user_id, &org_id, &email, role.as_deref()).await?;
-        Ok(Response::new(pb::InviteMemberResponse { invitation: Some(invitation) }))
+        let pb::InviteMemberRequest {
+            org_id,
+            email,
+            role,
+        } = request.into_inner();
+        let invitation = invitations::invite(
+            &self.db,
+            &self.clock,
+            user_id,
+            &org_id,
+            &email,
+            role.as_deref(),
+        )
+        .await?;
+        Ok(Response::new(pb::InviteMemberResponse {
+            invitation: Some(invitation),
+        }))
     }
 
     async fn list_invitations(
@@ -148,8 +179,12 @@ impl OrganizationService for Organizations {
         request: Request<pb::AcceptInvitationRequest>,
     ) -> Result<Response<pb::AcceptInvitationResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
-        let member = invitations::accept(&self.db, &self.clock, user_id, &request.into_inner().token).await?;
-        Ok(Response::new(pb::AcceptInvitationResponse { member: Some(member) }))
+        let member =
+            invitations::accept(&self.db, &self.clock, user_id, &request.into_inner().token)
+                .await?;
+        Ok(Response::new(pb::AcceptInvitationResponse {
+            member: Some(member),
+        }))
     }
 }
 
@@ -157,7 +192,10 @@ impl OrganizationService for Organizations {
 async fn list(db: &Db, caller: &Caller) -> Result<Vec<pb::Organization>> {
     let mut conn = db.connection().await?;
     let rows = match &caller.principal {
-        Principal::Key(key) => organizations::find(&mut conn, &key.org_id).await?.into_iter().collect(),
+        Principal::Key(key) => organizations::find(&mut conn, &key.org_id)
+            .await?
+            .into_iter()
+            .collect(),
         _ => memberships::organizations_of(&mut conn, caller.user_id()?).await?,
     };
     Ok(rows.into_iter().map(pb::Organization::from).collect())
@@ -175,7 +213,9 @@ async fn create(
     let row = db
         .transaction("organization_create", async |conn: &mut Conn| {
             // Locked like every change of what a user belongs to: the last organisation is counted under this lock.
-            users::lock(conn, user_id).await?.ok_or_else(authenticate::invalid)?;
+            users::lock(conn, user_id)
+                .await?
+                .ok_or_else(authenticate::invalid)?;
             organizations::create_owned(conn, user_id, name.trim(), description.clone(), now).await
         })
         .await?;
@@ -185,7 +225,9 @@ async fn create(
 async fn find(db: &Db, caller: &Caller, org_id: &str) -> Result<pb::Organization> {
     let mut conn = db.connection().await?;
     require_visible(&mut conn, caller, org_id).await?;
-    let row = organizations::find(&mut conn, org_id).await?.ok_or_else(organization_not_found)?;
+    let row = organizations::find(&mut conn, org_id)
+        .await?
+        .ok_or_else(organization_not_found)?;
     Ok(row.into())
 }
 
@@ -195,8 +237,17 @@ async fn update(
     user_id: Uuid,
     request: pb::UpdateOrganizationRequest,
 ) -> Result<pb::Organization> {
-    let pb::UpdateOrganizationRequest { org_id, name, description, avatar_url } = request;
-    check(name.as_deref(), description.as_deref(), avatar_url.as_deref())?;
+    let pb::UpdateOrganizationRequest {
+        org_id,
+        name,
+        description,
+        avatar_url,
+    } = request;
+    check(
+        name.as_deref(),
+        description.as_deref(),
+        avatar_url.as_deref(),
+    )?;
     let changes = OrganizationChanges {
         name: name.map(|name| name.trim().to_owned()),
         description,
@@ -212,11 +263,18 @@ async fn update(
 async fn delete(db: &Db, user_id: Uuid, org_id: &str) -> Result<()> {
     db.transaction("organization_delete", async |conn: &mut Conn| {
         // Two deletions by one user go one after another, so that the second sees that only one is left.
-        users::lock(conn, user_id).await?.ok_or_else(authenticate::invalid)?;
-        organizations::lock(conn, org_id).await?.ok_or_else(organization_not_found)?;
+        users::lock(conn, user_id)
+            .await?
+            .ok_or_else(authenticate::invalid)?;
+        organizations::lock(conn, org_id)
+            .await?
+            .ok_or_else(organization_not_found)?;
         require_owner(conn, org_id, user_id).await?;
         if memberships::count_of_user(conn, user_id).await? <= 1 {
-            return Err(Error::forbidden("LAST_ORGANIZATION", "This is your only organization, so it cannot be deleted"));
+            return Err(Error::forbidden(
+                "LAST_ORGANIZATION",
+                "This is your only organization, so it cannot be deleted",
+            ));
         }
         organizations::delete(conn, org_id).await
     })
@@ -230,17 +288,29 @@ fn check(name: Option<&str>, description: Option<&str>, avatar_url: Option<&str>
     }
     if let Some(description) = description {
         let fits = description.chars().count() <= MAX_DESCRIPTION_CHARS;
-        checks.require(fits, "description", format!("must have at most {MAX_DESCRIPTION_CHARS} characters"));
+        checks.require(
+            fits,
+            "description",
+            format!("must have at most {MAX_DESCRIPTION_CHARS} characters"),
+        );
     }
     if let Some(url) = avatar_url {
-        checks.require(url.is_empty() || is_web_url(url), "avatar_url", "must be an http or https address");
+        checks.require(
+            url.is_empty() || is_web_url(url),
+            "avatar_url",
+            "must be an http or https address",
+        );
     }
     checks.finish()
 }
 
 fn is_web_url(text: &str) -> bool {
-    let Ok(url) = text.parse::<http::Uri>() else { return false };
-    text.len() <= MAX_URL_BYTES && matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|h| !h.is_empty())
+    let Ok(url) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    text.len() <= MAX_URL_BYTES
+        && matches!(url.scheme_str(), Some("http" | "https"))
+        && url.host().is_some_and(|h| !h.is_empty())
 }
 
 impl From<OrganizationRow> for pb::Organization {
@@ -269,15 +339,35 @@ mod tests {
             Ok(()) => Vec::new(),
         };
         let long = "x".repeat(MAX_DESCRIPTION_CHARS + 1);
-        assert_eq!(fields(check(Some("  "), Some(&long), Some("ftp://x"))), ["name", "description", "avatar_url"]);
-        assert_eq!(fields(check(Some(&"é".repeat(100)), Some(""), Some("https://example.com/a.png"))), [""; 0]);
-        assert_eq!(fields(check(Some(&"x".repeat(101)), None, Some(""))), ["name"]);
+        assert_eq!(
+            fields(check(Some("  "), Some(&long), Some("ftp://x"))),
+            ["name", "description", "avatar_url"]
+        );
+        assert_eq!(
+            fields(check(
+                Some(&"é".repeat(100)),
+                Some(""),
+                Some("https://example.com/a.png")
+            )),
+            [""; 0]
+        );
+        assert_eq!(
+            fields(check(Some(&"x".repeat(101)), None, Some(""))),
+            ["name"]
+        );
         assert_eq!(fields(check(None, None, None)), [""; 0]);
     }
 
     #[test]
     fn pictures_are_on_the_web() {
-        for wrong in ["x", "/a.png", "javascript:alert(1)", "https://", "https:///a", "http://exa mple.com"] {
+        for wrong in [
+            "x",
+            "/a.png",
+            "javascript:alert(1)",
+            "https://",
+            "https:///a",
+            "http://exa mple.com",
+        ] {
             assert!(!is_web_url(wrong), "{wrong}");
         }
         assert!(is_web_url("http://localhost:9090/a?b=c"));

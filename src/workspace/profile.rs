@@ -10,7 +10,9 @@ use crate::{
         Caller, authenticate,
         users::{self, UserRow},
     },
-    proto::pulpo::workspace::v1::{GetProfileRequest, GetProfileResponse, Profile, profile_service_server::ProfileService},
+    proto::pulpo::workspace::v1::{
+        GetProfileRequest, GetProfileResponse, Profile, profile_service_server::ProfileService,
+    },
 };
 
 /// Profiles of users.
@@ -21,12 +23,19 @@ pub struct Profiles {
 
 #[tonic::async_trait]
 impl ProfileService for Profiles {
-    async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<GetProfileResponse>, Status> {
+    async fn get_profile(
+        &self,
+        request: Request<GetProfileRequest>,
+    ) -> Result<Response<GetProfileResponse>, Status> {
         let user_id = Caller::of(&request)?.user_id()?;
         let mut conn = self.db.connection().await?;
-        let user = users::find(&mut conn, user_id).await.map_err(crate::error::Error::from)?;
+        let user = users::find(&mut conn, user_id)
+            .await
+            .map_err(crate::error::Error::from)?;
         let user = user.ok_or_else(authenticate::invalid)?;
-        Ok(Response::new(GetProfileResponse { profile: Some(user.into()) }))
+        Ok(Response::new(GetProfileResponse {
+            profile: Some(user.into()),
+        }))
     }
 }
 
