@@ -1,0 +1,12 @@
+//! Integration tests: the whole program behind its public doors, on a real Postgres.
+//!
+//! Folders mirror the documents: `pulse/payments.rs` holds the tests of the routes of that chapter. `support` starts the
+//! program; every test has a database of its own.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod access;
+mod coverage;
+mod grpc;
+mod pulse;
+mod support;
