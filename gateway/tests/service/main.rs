@@ -1,10 +1,6 @@
 //! The gateway as a tower service: what a client sees, in front of a service that echoes the message it was sent.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     convert::Infallible,
