@@ -92,7 +92,11 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: None, pool_size: 20, postgres_bin: None }
+        Self {
+            url: None,
+            pool_size: 20,
+            postgres_bin: None,
+        }
     }
 }
 
@@ -190,7 +194,9 @@ pub struct Deploy {
 
 impl Default for Deploy {
     fn default() -> Self {
-        Self { jwt_expiry_hours: 24 }
+        Self {
+            jwt_expiry_hours: 24,
+        }
     }
 }
 
@@ -218,7 +224,11 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: None, otlp_endpoint: None }
+        Self {
+            filter: "info".to_owned(),
+            format: None,
+            otlp_endpoint: None,
+        }
     }
 }
 
@@ -231,18 +241,29 @@ impl Config {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                String::new()
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         };
-        Self::parse(&text, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))))
-            .with_context(|| format!("configuration ({} and environment)", path.display()))
+        Self::parse(
+            &text,
+            std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )
+        .with_context(|| format!("configuration ({} and environment)", path.display()))
     }
 
     /// The configuration that `text` (TOML) and `variables` over it describe.
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+    pub fn parse(
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self> {
         let mut table: toml::Table = text.parse()?;
         settings::check_keys(&table)?;
         settings::apply_variables(&mut table, variables)?;
@@ -253,17 +274,24 @@ impl Config {
 
     /// The whole configuration as TOML without its secrets.
     pub fn redacted(&self) -> String {
-        toml::to_string(self).unwrap_or_else(|error| format!("# the configuration cannot be shown: {error}\n"))
+        toml::to_string(self)
+            .unwrap_or_else(|error| format!("# the configuration cannot be shown: {error}\n"))
     }
 
     /// What puppyone's clients are told as the address of the authentication service, when puppyone listens at `bound`.
     pub fn supabase_url(&self, bound: SocketAddr) -> String {
-        self.workspace.supabase_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+        self.workspace
+            .supabase_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{bound}"))
     }
 
     /// What puppyone's clients are told as the anonymous key.
     pub fn supabase_anon_key(&self) -> &str {
-        self.workspace.supabase_anon_key.as_deref().unwrap_or(PUBLIC_ANON_KEY)
+        self.workspace
+            .supabase_anon_key
+            .as_deref()
+            .unwrap_or(PUBLIC_ANON_KEY)
     }
 
     fn check(&self) -> Result<()> {
@@ -281,12 +309,18 @@ impl Config {
             );
         }
         if let Some(key) = &self.secrets.mcp_api_key {
-            ensure!(key.expose().len() >= 16, "secrets.mcp_api_key must have at least 16 characters");
+            ensure!(
+                key.expose().len() >= 16,
+                "secrets.mcp_api_key must have at least 16 characters"
+            );
         }
         for (name, value) in [
             ("database.pool_size", u64::from(self.database.pool_size)),
             ("rates.scale", u64::from(self.rates.scale)),
-            ("deploy.jwt_expiry_hours", u64::from(self.deploy.jwt_expiry_hours)),
+            (
+                "deploy.jwt_expiry_hours",
+                u64::from(self.deploy.jwt_expiry_hours),
+            ),
             ("http.max_body_bytes", self.http.max_body_bytes as u64),
             ("http.header_timeout_ms", self.http.header_timeout_ms),
             ("http.body_timeout_ms", self.http.body_timeout_ms),
@@ -296,7 +330,10 @@ impl Config {
         ] {
             ensure!(value >= 1, "{name} must be at least 1");
         }
-        ensure!(self.database.pool_size <= 1000, "database.pool_size must be at most 1000");
+        ensure!(
+            self.database.pool_size <= 1000,
+            "database.pool_size must be at most 1000"
+        );
         Ok(())
     }
 }

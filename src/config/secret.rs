@@ -45,10 +45,16 @@ impl Serialize for Secret {
 /// quoting allows for anything.
 pub(super) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return if url.contains("password") { REDACTED.to_owned() } else { url.to_owned() };
+        return if url.contains("password") {
+            REDACTED.to_owned()
+        } else {
+            url.to_owned()
+        };
     };
     // The last @, since a careless password may hold one, or a slash.
-    let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+    let (user, host) = rest
+        .rsplit_once('@')
+        .map_or((None, rest), |(user, host)| (Some(user), host));
     let user = match user.map(|user| user.split_once(':').map_or(user, |(name, _)| name)) {
         Some(name) if name.contains(['?', '/']) => return format!("{scheme}://{REDACTED}"),
         Some(name) => format!("{name}:{REDACTED}@"),
@@ -62,6 +68,9 @@ pub(super) fn without_password(url: &str) -> String {
 
 /// Shows a database URL without its password.
 #[expect(clippy::ref_option, reason = "serde hands out the field itself")]
-pub(super) fn serialize_url<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize_url<S: Serializer>(
+    url: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     url.as_deref().map(without_password).serialize(serializer)
 }

@@ -20,8 +20,18 @@ pub(super) struct Setting {
     form: Form,
 }
 
-const fn setting(section: &'static str, key: &'static str, variable: &'static str, form: Form) -> Setting {
-    Setting { section, key, variable, form }
+const fn setting(
+    section: &'static str,
+    key: &'static str,
+    variable: &'static str,
+    form: Form,
+) -> Setting {
+    Setting {
+        section,
+        key,
+        variable,
+        form,
+    }
 }
 
 #[cfg(test)]
@@ -37,25 +47,85 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("listen", "pushpaka", "PULPO_PUSHPAKA_ADDR", Form::Text),
     setting("listen", "puppyone", "PULPO_PUPPYONE_ADDR", Form::Text),
     setting("listen", "pulse", "PULPO_PULSE_ADDR", Form::Text),
-    setting("listen", "integrations", "PULPO_INTEGRATIONS_ADDR", Form::Text),
+    setting(
+        "listen",
+        "integrations",
+        "PULPO_INTEGRATIONS_ADDR",
+        Form::Text,
+    ),
     setting("database", "url", "PULPO_DATABASE_URL", Form::Text),
-    setting("database", "pool_size", "PULPO_DATABASE_POOL_SIZE", Form::Integer),
+    setting(
+        "database",
+        "pool_size",
+        "PULPO_DATABASE_POOL_SIZE",
+        Form::Integer,
+    ),
     setting("database", "postgres_bin", "PULPO_POSTGRES_BIN", Form::Text),
     setting("secrets", "master_key", "PULPO_MASTER_KEY", Form::Text),
     setting("secrets", "jwt_secret", "PULPO_JWT_SECRET", Form::Text),
     setting("secrets", "mcp_api_key", "PULPO_MCP_API_KEY", Form::Text),
-    setting("http", "trusted_proxies", "PULPO_TRUSTED_PROXIES", Form::List),
+    setting(
+        "http",
+        "trusted_proxies",
+        "PULPO_TRUSTED_PROXIES",
+        Form::List,
+    ),
     setting("http", "cors_origins", "PULPO_CORS_ORIGINS", Form::List),
-    setting("http", "max_body_bytes", "PULPO_MAX_BODY_BYTES", Form::Integer),
-    setting("http", "header_timeout_ms", "PULPO_HEADER_TIMEOUT_MS", Form::Integer),
-    setting("http", "body_timeout_ms", "PULPO_BODY_TIMEOUT_MS", Form::Integer),
-    setting("http", "request_timeout_ms", "PULPO_REQUEST_TIMEOUT_MS", Form::Integer),
-    setting("http", "max_connections", "PULPO_MAX_CONNECTIONS", Form::Integer),
-    setting("http", "drain_timeout_ms", "PULPO_DRAIN_TIMEOUT_MS", Form::Integer),
+    setting(
+        "http",
+        "max_body_bytes",
+        "PULPO_MAX_BODY_BYTES",
+        Form::Integer,
+    ),
+    setting(
+        "http",
+        "header_timeout_ms",
+        "PULPO_HEADER_TIMEOUT_MS",
+        Form::Integer,
+    ),
+    setting(
+        "http",
+        "body_timeout_ms",
+        "PULPO_BODY_TIMEOUT_MS",
+        Form::Integer,
+    ),
+    setting(
+        "http",
+        "request_timeout_ms",
+        "PULPO_REQUEST_TIMEOUT_MS",
+        Form::Integer,
+    ),
+    setting(
+        "http",
+        "max_connections",
+        "PULPO_MAX_CONNECTIONS",
+        Form::Integer,
+    ),
+    setting(
+        "http",
+        "drain_timeout_ms",
+        "PULPO_DRAIN_TIMEOUT_MS",
+        Form::Integer,
+    ),
     setting("rates", "scale", "PULPO_RATES_SCALE", Form::Integer),
-    setting("workspace", "supabase_url", "PULPO_SUPABASE_URL", Form::Text),
-    setting("workspace", "supabase_anon_key", "PULPO_SUPABASE_ANON_KEY", Form::Text),
-    setting("deploy", "jwt_expiry_hours", "PULPO_JWT_EXPIRY_HOURS", Form::Integer),
+    setting(
+        "workspace",
+        "supabase_url",
+        "PULPO_SUPABASE_URL",
+        Form::Text,
+    ),
+    setting(
+        "workspace",
+        "supabase_anon_key",
+        "PULPO_SUPABASE_ANON_KEY",
+        Form::Text,
+    ),
+    setting(
+        "deploy",
+        "jwt_expiry_hours",
+        "PULPO_JWT_EXPIRY_HOURS",
+        Form::Integer,
+    ),
     setting("log", "filter", "PULPO_LOG", Form::Text),
     setting("log", "format", "PULPO_LOG_FORMAT", Form::Text),
     setting("log", "otlp_endpoint", "PULPO_OTLP_ENDPOINT", Form::Text),
@@ -68,10 +138,21 @@ pub(super) fn check_keys(table: &Table) -> Result<()> {
             let near = nearest(section, SETTINGS.iter().map(|s| s.section));
             bail!("unknown section [{section}]; the nearest known one is [{near}]");
         }
-        let Value::Table(keys) = value else { bail!("{section} must be a section, [{section}]") };
+        let Value::Table(keys) = value else {
+            bail!("{section} must be a section, [{section}]")
+        };
         for key in keys.keys() {
-            if !SETTINGS.iter().any(|s| s.section == section && s.key == key) {
-                let near = nearest(key, SETTINGS.iter().filter(|s| s.section == section).map(|s| s.key));
+            if !SETTINGS
+                .iter()
+                .any(|s| s.section == section && s.key == key)
+            {
+                let near = nearest(
+                    key,
+                    SETTINGS
+                        .iter()
+                        .filter(|s| s.section == section)
+                        .map(|s| s.key),
+                );
                 bail!("unknown key {section}.{key}; the nearest known one is {section}.{near}");
             }
         }
@@ -81,11 +162,21 @@ pub(super) fn check_keys(table: &Table) -> Result<()> {
 
 /// Puts `variables` over what the file says; an empty variable counts as absent. `DATABASE_URL` is read like
 /// `PULPO_DATABASE_URL`, which wins.
-pub(super) fn apply_variables(table: &mut Table, variables: impl IntoIterator<Item = (String, String)>) -> Result<()> {
-    let mut variables: Vec<_> = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+pub(super) fn apply_variables(
+    table: &mut Table,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<()> {
+    let mut variables: Vec<_> = variables
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
     variables.sort(); // DATABASE_URL comes before every PULPO_…
     for (name, value) in variables {
-        let wanted = if name == "DATABASE_URL" { "PULPO_DATABASE_URL" } else { &name };
+        let wanted = if name == "DATABASE_URL" {
+            "PULPO_DATABASE_URL"
+        } else {
+            &name
+        };
         if !wanted.starts_with("PULPO_") {
             continue;
         }
@@ -95,12 +186,24 @@ pub(super) fn apply_variables(table: &mut Table, variables: impl IntoIterator<It
         };
         let value = match setting.form {
             Form::Text => Value::String(value),
-            Form::Integer => Value::Integer(value.trim().parse().with_context(|| format!("{name} must be a whole number"))?),
+            Form::Integer => Value::Integer(
+                value
+                    .trim()
+                    .parse()
+                    .with_context(|| format!("{name} must be a whole number"))?,
+            ),
             Form::List => Value::Array(
-                value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.to_owned())).collect(),
+                value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty())
+                    .map(|item| Value::String(item.to_owned()))
+                    .collect(),
             ),
         };
-        let section = table.entry(setting.section).or_insert_with(|| Value::Table(Table::new()));
+        let section = table
+            .entry(setting.section)
+            .or_insert_with(|| Value::Table(Table::new()));
         if let Value::Table(keys) = section {
             keys.insert(setting.key.to_owned(), value);
         }
@@ -110,7 +213,9 @@ pub(super) fn apply_variables(table: &mut Table, variables: impl IntoIterator<It
 
 /// The candidate with the smallest edit distance to `word`; empty without candidates.
 fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> &'a str {
-    candidates.min_by_key(|candidate| distance(word, candidate)).unwrap_or_default()
+    candidates
+        .min_by_key(|candidate| distance(word, candidate))
+        .unwrap_or_default()
 }
 
 /// Levenshtein's distance, over bytes: names are ASCII.

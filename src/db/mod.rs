@@ -2,6 +2,7 @@
 //!
 //! A transaction holds no network, sleep or file work; what must happen after it is an event written inside it.
 
+pub mod builtin;
 pub mod transaction;
 
 use std::time::Duration;

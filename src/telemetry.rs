@@ -1,0 +1,89 @@
+//! Logs, traces and metrics.
+//!
+//! Log lines go to standard error, for people or as JSON; spans go to an OTLP collector when one is configured; metrics
+//! are collected in the process and shown by the surfaces that document them.
+
+use std::{io::IsTerminal, sync::OnceLock, time::Duration};
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Log, LogFormat};
+
+/// How often collected samples are folded together, so that metrics nobody reads take no more memory.
+pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Traces that are still to be sent. Shut it down before the process ends.
+#[derive(Debug)]
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Telemetry {
+    /// Sends what is left. Call it while the runtime still runs, from a thread that may block.
+    pub fn shut_down(self) {
+        if let Some(provider) = self.0
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(error = %error, "the last traces could not be sent");
+        }
+    }
+}
+
+/// Installs the process-wide log, in `format` unless the configuration says otherwise. With an OTLP endpoint it needs
+/// a running runtime.
+///
+/// # Errors
+/// A filter or endpoint that cannot be understood, or a second call.
+pub fn init(config: &Log, format: LogFormat) -> Result<Telemetry> {
+    let filter = EnvFilter::try_new(&config.filter)
+        .with_context(|| format!("log.filter {:?}", config.filter))?;
+    let provider = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("pulpo")));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.format.unwrap_or(format) {
+        LogFormat::Console => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(traces)
+        .with(lines)
+        .try_init()?;
+    Ok(Telemetry(provider))
+}
+
+fn exporter(endpoint: &str) -> Result<SdkTracerProvider> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .with_context(|| format!("log.otlp_endpoint {endpoint:?}"))?;
+    let resource = Resource::builder().with_service_name("pulpo").build();
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource)
+        .build())
+}
+
+/// The handle of the process-wide metrics recorder, installed on the first call.
+///
+/// # Errors
+/// Somebody else installed a recorder.
+pub fn metrics_handle() -> Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
