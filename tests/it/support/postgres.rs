@@ -9,22 +9,20 @@ use std::{
     },
 };
 
-use pulpo::db::builtin::BuiltIn;
-use tokio::sync::OnceCell;
+use pulpo::db::{
+    builtin::{BuiltIn, Options},
+    migrate,
+};
 
-/// The database that is copied.
-const TEMPLATE: &str = "template_pulpo";
+/// The database the built-in Postgres makes; migrated, never used, copied.
+const TEMPLATE: &str = "pulpo";
+
+/// Connections of all tests that run at the same time.
+const CONNECTIONS: u32 = 300;
 
 /// A copy of the migrated database; its name.
 pub(super) async fn create_database() -> String {
-    static MIGRATED: OnceCell<()> = OnceCell::const_new();
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    MIGRATED
-        .get_or_init(|| async {
-            query("postgres", &format!("CREATE DATABASE {TEMPLATE}")).await;
-            pulpo::db::migrate(&url(TEMPLATE)).await.expect("the migrations run");
-        })
-        .await;
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     query("postgres", &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
     name
@@ -32,7 +30,9 @@ pub(super) async fn create_database() -> String {
 
 /// How a database is reached.
 pub(super) fn url(database: &str) -> String {
-    cluster().url(database)
+    let template = cluster();
+    let server = template.strip_suffix(TEMPLATE).expect("the address ends with the name of the database");
+    format!("{server}{database}")
 }
 
 /// The rows of one statement.
@@ -46,23 +46,32 @@ pub(super) async fn query(database: &str, statement: &str) -> Vec<tokio_postgres
     rows
 }
 
-/// The cluster of this process. A thread of its own starts it and never ends: Postgres is told to stop when the thread
-/// that started it dies, and threads of tests do.
-fn cluster() -> &'static BuiltIn {
-    static CLUSTER: OnceLock<BuiltIn> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
+/// The address of this process's migrated database. A thread of its own keeps the server and never ends: Postgres is
+/// told to stop when the thread that started it dies, and threads of tests do.
+fn cluster() -> &'static str {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| {
         let (sender, receiver) = mpsc::channel();
-        let start = move || {
-            let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
-            remove_stale(&root);
-            let _ = sender.send(BuiltIn::start(&root.join(std::process::id().to_string()), None));
+        let serve = move || {
+            let server = start();
+            sender.send(server.url()).expect("the first test waits");
             loop {
                 std::thread::park();
             }
         };
-        std::thread::Builder::new().name("postgres".to_owned()).spawn(start).expect("a thread");
-        receiver.recv().expect("the thread answers").expect("Postgres starts")
+        std::thread::Builder::new().name("postgres".to_owned()).spawn(serve).expect("a thread");
+        receiver.recv().expect("Postgres starts and is migrated")
     })
+}
+
+fn start() -> BuiltIn {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
+    remove_stale(&root);
+    let options = Options { pool_size: CONNECTIONS, ..Options::default() };
+    let server = BuiltIn::start(&root.join(std::process::id().to_string()), &options).expect("Postgres starts");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(migrate::run(&server.url())).expect("the migrations run");
+    server
 }
 
 /// Removes the folders of processes that are gone.

@@ -1,12 +1,16 @@
 //! What the operator would create: organisations, users, credentials of every kind, wallets.
 
 use chrono::TimeDelta;
-use pulpo::identity::{
-    admin,
-    keys::{KeyKind, NewKey},
-    memberships::Role,
-    tokens::Audience,
-    users::UserRole,
+use pulpo::{
+    db::Conn,
+    identity::{
+        admin,
+        keys::{KeyKind, NewKey},
+        memberships::Role,
+        tokens::Audience,
+        users::UserRole,
+    },
+    pay::admin::create_wallet,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -103,9 +107,11 @@ impl TestApp {
 
     /// A wallet that holds this much.
     pub async fn wallet(&self, org_id: &str, agent_id: &str, currency: &str, balance_minor: i64) {
-        pulpo::pay::admin::create_wallet(&self.app.db, &self.app.clock, org_id, agent_id, currency, balance_minor)
-            .await
-            .expect("a wallet");
+        let now = self.app.clock.now();
+        let created = self.app.db.transaction("test_wallet", async |conn: &mut Conn| {
+            create_wallet(conn, org_id, agent_id, currency, balance_minor, now).await
+        });
+        created.await.expect("a wallet");
     }
 
     /// A policy created through the API; its id.
