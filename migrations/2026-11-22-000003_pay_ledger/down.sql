@@ -1,0 +1,9 @@
+DROP TABLE ledger_entries;
+DROP TABLE ledger_journals;
+DROP FUNCTION ledger_refuse_change();
+DROP FUNCTION ledger_check_balance();
+DROP TABLE payment_events;
+DROP TABLE authorizations;
+DROP TABLE transactions;
+DROP TABLE policies;
+DROP TABLE wallets;

@@ -1,0 +1,135 @@
+//! The ledger: every movement of money is a journal whose entries sum to zero.
+//!
+//! Entries are never changed or deleted, which the database enforces, as it does the sum. What is in a wallet is the
+//! sum of its entries.
+
+use chrono::{DateTime, Utc};
+use diesel::{Insertable, QueryResult};
+use diesel_async::RunQueryDsl;
+
+use crate::{db::Conn, ids};
+
+use super::schema::{ledger_entries, ledger_journals};
+
+/// Why money moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalKind {
+    /// A wallet was created with money in it.
+    Opening,
+    /// Money was added from outside.
+    Fund,
+    /// Money was taken out.
+    Withdraw,
+    /// A payment was settled.
+    Payment,
+}
+
+impl JournalKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            JournalKind::Opening => "opening",
+            JournalKind::Fund => "fund",
+            JournalKind::Withdraw => "withdraw",
+            JournalKind::Payment => "payment",
+        }
+    }
+}
+
+/// One side of a movement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account<'a> {
+    /// Outside of Pulpo.
+    External,
+    /// A wallet.
+    Wallet {
+        /// Its organisation.
+        org_id: &'a str,
+        /// wal_…
+        id: &'a str,
+        /// Its available balance after the movement.
+        balance_after_minor: i64,
+    },
+}
+
+/// A movement of one amount between two accounts: two entries that cancel out by construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movement<'a> {
+    /// The organisation that moves the money.
+    pub org_id: &'a str,
+    /// Why.
+    pub kind: JournalKind,
+    /// The payment, for journals of that kind.
+    pub transaction_id: Option<&'a str>,
+    /// ISO 4217 code.
+    pub currency: &'a str,
+    /// How much; positive.
+    pub amount_minor: i64,
+    /// Where it comes from.
+    pub from: Account<'a>,
+    /// Where it goes.
+    pub to: Account<'a>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = ledger_journals)]
+struct Journal<'a> {
+    org_id: &'a str,
+    id: &'a str,
+    kind: &'static str,
+    transaction_id: Option<&'a str>,
+    created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, PartialEq, Insertable)]
+#[diesel(table_name = ledger_entries)]
+struct Entry<'a> {
+    org_id: &'a str,
+    journal_id: &'a str,
+    line: i16,
+    account: &'static str,
+    account_org_id: &'a str,
+    wallet_id: Option<&'a str>,
+    currency: &'a str,
+    amount_minor: i64,
+    balance_after_minor: Option<i64>,
+    created_at: DateTime<Utc>,
+}
+
+/// Writes the journal of a movement, in the transaction that changes the wallets and after their rows are locked, so
+/// that a wallet's entries follow one another.
+pub async fn post(conn: &mut Conn, movement: &Movement<'_>, now: DateTime<Utc>) -> QueryResult<()> {
+    let id = ids::sortable("jrn");
+    let journal = Journal {
+        org_id: movement.org_id,
+        id: &id,
+        kind: movement.kind.as_str(),
+        transaction_id: movement.transaction_id,
+        created_at: now,
+    };
+    diesel::insert_into(ledger_journals::table).values(&journal).execute(conn).await?;
+    let entries = entries(movement, &id, now);
+    diesel::insert_into(ledger_entries::table).values(&entries).execute(conn).await?;
+    Ok(())
+}
+
+fn entries<'a>(movement: &Movement<'a>, journal_id: &'a str, now: DateTime<Utc>) -> Vec<Entry<'a>> {
+    let entry = |line, account: &Account<'a>, amount_minor| {
+        let (name, account_org_id, wallet_id, balance_after_minor) = match *account {
+            Account::External => ("external", movement.org_id, None, None),
+            Account::Wallet { org_id, id, balance_after_minor } => ("wallet", org_id, Some(id), Some(balance_after_minor)),
+        };
+        Entry {
+            org_id: movement.org_id,
+            journal_id,
+            line,
+            account: name,
+            account_org_id,
+            wallet_id,
+            currency: movement.currency,
+            amount_minor,
+            balance_after_minor,
+            created_at: now,
+        }
+    };
+    vec![entry(1, &movement.from, -movement.amount_minor), entry(2, &movement.to, movement.amount_minor)]
+}

@@ -1,0 +1,65 @@
+//! Payments between agents: wallets, spending policies, authorisation, and a ledger.
+//!
+//! What is promised:
+//! - A payment is decided by one pure function ([`decision`]) over facts read in its own transaction; requests of one
+//!   agent are decided one after the other, so no limit is passed by concurrency.
+//! - Transaction, decision, history, wallets, ledger journal, outbox events and the idempotency record are written in
+//!   one database transaction: all of it, or nothing.
+//! - Money is integer minor units, balances never fall below zero, every journal sums to zero, and entries are never
+//!   changed. The database enforces these too.
+//! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it.
+//!
+//! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_change`
+//! holds what a valid policy is; `input` reads fields and collects faults.
+
+use tonic::service::RoutesBuilder;
+
+use crate::{
+    app::App,
+    clock::Clock,
+    db::Db,
+    proto::pulpo::pay::v1::{
+        payment_service_server::PaymentServiceServer, platform_service_server::PlatformServiceServer,
+        policy_service_server::PolicyServiceServer, wallet_service_server::WalletServiceServer,
+    },
+};
+
+pub mod admin;
+pub mod decision;
+mod input;
+pub mod ledger;
+pub mod money;
+mod payments;
+mod platform;
+pub mod policies;
+mod policy_change;
+mod policy_service;
+mod record;
+mod request;
+mod schema;
+mod settlement;
+mod time;
+pub mod transactions;
+mod wallet_service;
+pub mod wallets;
+
+#[cfg(test)]
+mod decision_tests;
+
+/// What the services of payments are made of.
+#[derive(Clone)]
+struct Pay {
+    db: Db,
+    clock: Clock,
+    rates_scale: u32,
+}
+
+/// Adds the services of payments.
+pub fn register(app: &App, routes: &mut RoutesBuilder) {
+    let pay = Pay { db: app.db.clone(), clock: app.clock.clone(), rates_scale: app.config.rates.scale };
+    routes
+        .add_service(PlatformServiceServer::new(pay.clone()))
+        .add_service(PaymentServiceServer::new(pay.clone()))
+        .add_service(WalletServiceServer::new(pay.clone()))
+        .add_service(PolicyServiceServer::new(pay));
+}

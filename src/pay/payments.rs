@@ -1,0 +1,151 @@
+//! `PaymentService`: requesting and reading payments.
+
+use std::time::Instant;
+
+use tonic::{Request, Response, Status};
+
+use crate::{
+    db::Conn,
+    error::{Error, Result},
+    identity::Caller,
+    proto::pulpo::pay::v1::{self as pb, payment_service_server::PaymentService},
+};
+
+use super::{
+    Pay,
+    input::Input,
+    request,
+    transactions::{self, Filter, TransactionRow},
+};
+
+/// Rows of a page when no limit is given.
+const LIMIT_DEFAULT: i64 = 50;
+/// Most rows of a page; higher limits are cut to it.
+const LIMIT_MAX: i64 = 200;
+/// Every status a transaction can have.
+const STATUSES: [&str; 9] = [
+    "pending_human_review",
+    "authorized",
+    "executing",
+    "settled",
+    "denied",
+    "failed",
+    "escrow_held",
+    "disputed",
+    "refunded",
+];
+
+#[tonic::async_trait]
+impl PaymentService for Pay {
+    async fn request_payment(
+        &self,
+        request: Request<pb::RequestPaymentRequest>,
+    ) -> Result<Response<pb::RequestPaymentResponse>, Status> {
+        let started = Instant::now();
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(request::request_payment(self, &caller, request.into_inner(), started).await?))
+    }
+
+    async fn list_payments(
+        &self,
+        request: Request<pb::ListPaymentsRequest>,
+    ) -> Result<Response<pb::ListPaymentsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(list(self, &caller, request.into_inner()).await?))
+    }
+
+    async fn get_payment(&self, request: Request<pb::GetPaymentRequest>) -> Result<Response<pb::GetPaymentResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(detail(self, &caller, &request.get_ref().id).await?))
+    }
+
+    async fn list_payment_events(
+        &self,
+        request: Request<pb::ListPaymentEventsRequest>,
+    ) -> Result<Response<pb::ListPaymentEventsResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(history(self, &caller, &request.get_ref().id).await?))
+    }
+}
+
+/// A page of the organisation's transactions, newest first.
+async fn list(pay: &Pay, caller: &Caller, request: pb::ListPaymentsRequest) -> Result<pb::ListPaymentsResponse> {
+    if let Some(agent_id) = &request.agent_id {
+        caller.require_agent(agent_id)?;
+    }
+    let filter = filter(request)?;
+    let mut conn = pay.db.connection().await?;
+    let rows = transactions::list(&mut conn, caller.org_id()?, &filter).await?;
+    let transactions: Vec<_> = rows.into_iter().map(pb::TransactionSummary::from).collect();
+    Ok(pb::ListPaymentsResponse {
+        count: i64::try_from(transactions.len()).unwrap_or(i64::MAX),
+        transactions,
+        limit: filter.limit,
+        offset: filter.offset,
+    })
+}
+
+fn filter(request: pb::ListPaymentsRequest) -> Result<Filter> {
+    let mut input = Input::default();
+    let filter = Filter {
+        limit: input.limit(request.limit, LIMIT_DEFAULT, LIMIT_MAX),
+        offset: input.offset(request.offset),
+        from: input.date_from(request.date_from.as_deref()),
+        before: input.date_to(request.date_to.as_deref()),
+        status: request.status,
+        tx_type: request.tx_type,
+        agent_id: request.agent_id,
+    };
+    if filter.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+        input.fault("status", format!("must be one of {}", STATUSES.join(", ")));
+    }
+    input.label("tx_type", filter.tx_type.as_deref());
+    input.label("agent_id", filter.agent_id.as_deref());
+    input.finish()?;
+    Ok(filter)
+}
+
+/// One transaction with its decision and history.
+async fn detail(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::GetPaymentResponse> {
+    let mut conn = pay.db.connection().await?;
+    let row = require(&mut conn, caller, id).await?;
+    // The decision and the history are rows of the paying organisation; the receiving one may read them too.
+    let authorization = transactions::authorization(&mut conn, &row.org_id, &row.id).await?;
+    let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
+    Ok(pb::GetPaymentResponse {
+        transaction: Some(row.into()),
+        authorization: authorization.map(Into::into),
+        events: events.into_iter().map(Into::into).collect(),
+        escrow: None,
+    })
+}
+
+/// The history of one transaction, oldest first.
+async fn history(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPaymentEventsResponse> {
+    let mut conn = pay.db.connection().await?;
+    let row = require(&mut conn, caller, id).await?;
+    let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
+    Ok(pb::ListPaymentEventsResponse { events: events.into_iter().map(Into::into).collect() })
+}
+
+/// The transaction, if the caller's organisation pays or receives it; 404 otherwise.
+async fn require(conn: &mut Conn, caller: &Caller, id: &str) -> Result<TransactionRow> {
+    transactions::find(conn, caller.org_id()?, id)
+        .await?
+        .ok_or_else(|| Error::not_found("TRANSACTION_NOT_FOUND", "There is no transaction with this id"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_cut_and_refused() {
+        let limit = |limit| filter(pb::ListPaymentsRequest { limit, ..Default::default() }).map(|f| f.limit);
+        assert_eq!(limit(None).unwrap(), 50);
+        assert_eq!(limit(Some(i64::MAX)).unwrap(), 200);
+        assert_eq!(limit(Some(0)).unwrap_err().violations[0].field, "limit");
+        let status = pb::ListPaymentsRequest { status: Some("paid".to_owned()), ..Default::default() };
+        assert_eq!(filter(status).unwrap_err().violations[0].field, "status");
+    }
+}

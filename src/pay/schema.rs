@@ -1,0 +1,115 @@
+//! The tables of payments, as diesel sees them.
+
+diesel::table! {
+    wallets (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        agent_id -> Text,
+        currency -> Text,
+        available_minor -> Int8,
+        held_minor -> Int8,
+        lifetime_sent_minor -> Int8,
+        lifetime_received_minor -> Int8,
+        is_active -> Bool,
+        last_transaction_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    policies (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        policy_name -> Text,
+        agent_id -> Nullable<Text>,
+        max_per_transaction_minor -> Nullable<Int8>,
+        max_daily_minor -> Nullable<Int8>,
+        max_monthly_minor -> Nullable<Int8>,
+        currency -> Text,
+        require_human_above_minor -> Nullable<Int8>,
+        approved_counterparties -> Array<Text>,
+        blocked_counterparties -> Array<Text>,
+        allowed_categories -> Array<Text>,
+        compliance_precheck -> Bool,
+        compliance_jurisdictions -> Array<Text>,
+        is_active -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    transactions (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        requesting_agent_id -> Text,
+        counterparty_agent_id -> Nullable<Text>,
+        counterparty_org_id -> Nullable<Text>,
+        amount_minor -> Int8,
+        currency -> Text,
+        tx_type -> Text,
+        category -> Nullable<Text>,
+        description -> Nullable<Text>,
+        reference_id -> Nullable<Text>,
+        metadata -> Json,
+        status -> Text,
+        policy_snapshot -> Nullable<Jsonb>,
+        settled_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    authorizations (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        transaction_id -> Text,
+        decision -> Text,
+        reason_code -> Text,
+        reason_detail -> Nullable<Text>,
+        compliance_status -> Nullable<Text>,
+        processing_time_ms -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    payment_events (org_id, transaction_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        transaction_id -> Text,
+        event_type -> Text,
+        event_data -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    ledger_journals (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        kind -> Text,
+        transaction_id -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    ledger_entries (org_id, journal_id, line) {
+        org_id -> Text,
+        journal_id -> Text,
+        line -> Int2,
+        seq -> Int8,
+        account -> Text,
+        account_org_id -> Text,
+        wallet_id -> Nullable<Text>,
+        currency -> Text,
+        amount_minor -> Int8,
+        balance_after_minor -> Nullable<Int8>,
+        created_at -> Timestamptz,
+    }
+}
