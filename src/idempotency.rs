@@ -6,7 +6,10 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Duration, Utc};
-use diesel::{ExpressionMethods, QueryDsl, QueryResult, sql_types::{Binary, Text, Timestamptz}};
+use diesel::{
+    ExpressionMethods, QueryDsl, QueryResult,
+    sql_types::{Binary, Text, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
 
 use crate::{
@@ -59,9 +62,17 @@ impl Keyed {
     /// over-long key is refused.
     pub fn new(org_id: &str, scope: &'static str, key: String, request: &[u8]) -> Result<Self> {
         if key.is_empty() || key.chars().count() > KEY_CHARS_MAX || key.contains('\0') {
-            return Err(Error::invalid("idempotency_key", format!("must be 1 to {KEY_CHARS_MAX} characters")));
+            return Err(Error::invalid(
+                "idempotency_key",
+                format!("must be 1 to {KEY_CHARS_MAX} characters"),
+            ));
         }
-        Ok(Self { org_id: org_id.to_owned(), scope, key, request_sha256: digest(&SHA256, request).as_ref().to_vec() })
+        Ok(Self {
+            org_id: org_id.to_owned(),
+            scope,
+            key,
+            request_sha256: digest(&SHA256, request).as_ref().to_vec(),
+        })
     }
 }
 
@@ -97,7 +108,11 @@ pub async fn claim(conn: &mut Conn, keyed: &Keyed, now: DateTime<Utc>) -> Result
             "This idempotency key was used for another request in the last 24 hours; use a new key",
         ));
     }
-    response.map(Claim::Replay).ok_or_else(|| Error::internal(anyhow::anyhow!("an idempotency key without an answer was committed")))
+    response.map(Claim::Replay).ok_or_else(|| {
+        Error::internal(anyhow::anyhow!(
+            "an idempotency key without an answer was committed"
+        ))
+    })
 }
 
 /// Keeps the answer under the key claimed before in the same transaction.

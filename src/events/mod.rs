@@ -63,6 +63,9 @@ pub async fn append(conn: &mut Conn, new: &[NewEvent], now: DateTime<Utc>) -> Qu
             created_at: now,
         })
         .collect();
-    diesel::insert_into(events::table).values(&rows).execute(conn).await?;
+    diesel::insert_into(events::table)
+        .values(&rows)
+        .execute(conn)
+        .await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::{
     input::Input,
     ledger::{self, Account, JournalKind, Movement},
     policies::{self, PolicyRow},
-    policy_change,
+    policy_input,
     wallets::{self, WalletRow},
 };
 
@@ -34,13 +34,19 @@ pub async fn create_wallet(
     }
     input.finish()?;
     if !policies::organization_exists(conn, org_id).await? {
-        return Err(Error::not_found("ORGANIZATION_NOT_FOUND", format!("There is no organization {org_id}")));
+        return Err(Error::not_found(
+            "ORGANIZATION_NOT_FOUND",
+            format!("There is no organization {org_id}"),
+        ));
     }
     let mut wallet = WalletRow::empty(org_id, agent_id, currency, now);
     wallet.available_minor = opening_minor;
     wallet.last_transaction_at = (opening_minor > 0).then_some(now);
     if !wallets::insert(conn, &wallet).await? {
-        return Err(Error::conflict("WALLET_EXISTS", format!("Agent {agent_id} has a {currency} wallet already; fund it instead")));
+        return Err(Error::conflict(
+            "WALLET_EXISTS",
+            format!("Agent {agent_id} has a {currency} wallet already; fund it instead"),
+        ));
     }
     if opening_minor > 0 {
         let movement = Movement {
@@ -50,7 +56,11 @@ pub async fn create_wallet(
             currency,
             amount_minor: opening_minor,
             from: Account::External,
-            to: Account::Wallet { org_id, id: &wallet.id, balance_after_minor: opening_minor },
+            to: Account::Wallet {
+                org_id,
+                id: &wallet.id,
+                balance_after_minor: opening_minor,
+            },
         };
         ledger::post(conn, &movement, now).await?;
     }
@@ -58,8 +68,13 @@ pub async fn create_wallet(
 }
 
 /// Creates a policy by the rules of the API. 409 when the agent has an active one.
-pub async fn create_policy(conn: &mut Conn, org_id: &str, request: CreatePolicyRequest, now: DateTime<Utc>) -> Result<PolicyRow> {
-    let row = policy_change::new_row(org_id, request, now)?;
+pub async fn create_policy(
+    conn: &mut Conn,
+    org_id: &str,
+    request: CreatePolicyRequest,
+    now: DateTime<Utc>,
+) -> Result<PolicyRow> {
+    let row = policy_input::new_row(org_id, request, now)?;
     policies::insert(conn, &row).await?;
     Ok(row)
 }

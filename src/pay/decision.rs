@@ -166,11 +166,29 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 
 fn checks(facts: &Facts<'_>) -> Check {
     let Some(policy) = facts.policy else {
-        return Err((Reason::NoPolicy, format!("No active spending policy applies to agent {}", facts.payer_agent_id)));
+        return Err((
+            Reason::NoPolicy,
+            format!(
+                "No active spending policy applies to agent {}",
+                facts.payer_agent_id
+            ),
+        ));
     };
     check_amount(facts, policy)?;
-    check_window(facts, policy.max_daily_minor, facts.daily_sum_minor, Reason::DailyLimitExceeded, "Daily")?;
-    check_window(facts, policy.max_monthly_minor, facts.monthly_sum_minor, Reason::MonthlyLimitExceeded, "Monthly")?;
+    check_window(
+        facts,
+        policy.max_daily_minor,
+        facts.daily_sum_minor,
+        Reason::DailyLimitExceeded,
+        "Daily",
+    )?;
+    check_window(
+        facts,
+        policy.max_monthly_minor,
+        facts.monthly_sum_minor,
+        Reason::MonthlyLimitExceeded,
+        "Monthly",
+    )?;
     check_counterparty(facts, policy)?;
     check_category(facts, policy)?;
     check_funds(facts)?;
@@ -181,24 +199,50 @@ fn checks(facts: &Facts<'_>) -> Check {
 
 fn check_amount(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     if facts.amount_minor <= 0 {
-        return Err((Reason::InvalidAmount, "The amount is not positive".to_owned()));
+        return Err((
+            Reason::InvalidAmount,
+            "The amount is not positive".to_owned(),
+        ));
     }
-    if let Some(limit) = policy.max_per_transaction_minor.filter(|limit| facts.amount_minor > *limit) {
+    if let Some(limit) = policy
+        .max_per_transaction_minor
+        .filter(|limit| facts.amount_minor > *limit)
+    {
         let limit = money::display(&policy.currency, limit);
-        return Err((Reason::AmountExceedsLimit, format!("Per-transaction limit of {limit} exceeded")));
+        return Err((
+            Reason::AmountExceedsLimit,
+            format!("Per-transaction limit of {limit} exceeded"),
+        ));
     }
     if policy.currency != facts.currency {
-        let detail = format!("The policy allows {} only, the payment is in {}", policy.currency, facts.currency);
+        let detail = format!(
+            "The policy allows {} only, the payment is in {}",
+            policy.currency, facts.currency
+        );
         return Err((Reason::CurrencyMismatch, detail));
     }
     Ok(())
 }
 
 /// A sum equal to the limit passes.
-fn check_window(facts: &Facts<'_>, limit: Option<i64>, sum_minor: i64, reason: Reason, window: &str) -> Check {
+fn check_window(
+    facts: &Facts<'_>,
+    limit: Option<i64>,
+    sum_minor: i64,
+    reason: Reason,
+    window: &str,
+) -> Check {
     match limit {
-        Some(limit) if i128::from(sum_minor) + i128::from(facts.amount_minor) > i128::from(limit) => {
-            Err((reason, format!("{window} spending limit of {} exceeded", money::display(facts.currency, limit))))
+        Some(limit)
+            if i128::from(sum_minor) + i128::from(facts.amount_minor) > i128::from(limit) =>
+        {
+            Err((
+                reason,
+                format!(
+                    "{window} spending limit of {} exceeded",
+                    money::display(facts.currency, limit)
+                ),
+            ))
         }
         _ => Ok(()),
     }
@@ -211,23 +255,39 @@ fn check_counterparty(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
         if policy.approved_counterparties.is_empty() {
             return Ok(());
         }
-        let detail = "The policy approves named counterparties only, and the payment names none".to_owned();
+        let detail =
+            "The policy approves named counterparties only, and the payment names none".to_owned();
         return Err((Reason::CounterpartyNotApproved, detail));
     };
     let agent_id = counterparty.agent_id;
     if contains(&policy.blocked_counterparties, agent_id) {
-        return Err((Reason::CounterpartyBlocked, format!("Counterparty {agent_id} is blocked by the policy")));
+        return Err((
+            Reason::CounterpartyBlocked,
+            format!("Counterparty {agent_id} is blocked by the policy"),
+        ));
     }
-    if !policy.approved_counterparties.is_empty() && !contains(&policy.approved_counterparties, agent_id) {
-        let detail = format!("Counterparty {agent_id} is not on the list of approved counterparties");
+    if !policy.approved_counterparties.is_empty()
+        && !contains(&policy.approved_counterparties, agent_id)
+    {
+        let detail =
+            format!("Counterparty {agent_id} is not on the list of approved counterparties");
         return Err((Reason::CounterpartyNotApproved, detail));
     }
-    if counterparty.receiver_policy.is_some_and(|p| contains(&p.blocked_counterparties, facts.payer_agent_id)) {
-        let detail = format!("The receiving organization blocks payments from agent {}", facts.payer_agent_id);
+    if counterparty
+        .receiver_policy
+        .is_some_and(|p| contains(&p.blocked_counterparties, facts.payer_agent_id))
+    {
+        let detail = format!(
+            "The receiving organization blocks payments from agent {}",
+            facts.payer_agent_id
+        );
         return Err((Reason::ReceiverCounterpartyBlocked, detail));
     }
     if counterparty.is_closed {
-        return Err((Reason::CounterpartyBlocked, format!("The wallet of counterparty {agent_id} is not active")));
+        return Err((
+            Reason::CounterpartyBlocked,
+            format!("The wallet of counterparty {agent_id} is not active"),
+        ));
     }
     Ok(())
 }
@@ -237,19 +297,38 @@ fn check_category(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
         return Ok(());
     }
     match facts.category {
-        Some(category) if policy.allowed_categories.iter().any(|allowed| allowed == category) => Ok(()),
-        Some(category) => Err((Reason::CategoryNotAllowed, format!("Category {category} is not allowed by the policy"))),
-        None => Err((Reason::CategoryNotAllowed, "The policy allows named categories only, and the payment names none".to_owned())),
+        Some(category)
+            if policy
+                .allowed_categories
+                .iter()
+                .any(|allowed| allowed == category) =>
+        {
+            Ok(())
+        }
+        Some(category) => Err((
+            Reason::CategoryNotAllowed,
+            format!("Category {category} is not allowed by the policy"),
+        )),
+        None => Err((
+            Reason::CategoryNotAllowed,
+            "The policy allows named categories only, and the payment names none".to_owned(),
+        )),
     }
 }
 
 fn check_funds(facts: &Facts<'_>) -> Check {
     let (agent_id, currency) = (facts.payer_agent_id, facts.currency);
     match facts.available_minor {
-        None => Err((Reason::InsufficientFunds, format!("Agent {agent_id} has no active {currency} wallet"))),
+        None => Err((
+            Reason::InsufficientFunds,
+            format!("Agent {agent_id} has no active {currency} wallet"),
+        )),
         Some(available) if available < facts.amount_minor => Err((
             Reason::InsufficientFunds,
-            format!("The {currency} wallet of agent {agent_id} does not cover {}", money::display(currency, facts.amount_minor)),
+            format!(
+                "The {currency} wallet of agent {agent_id} does not cover {}",
+                money::display(currency, facts.amount_minor)
+            ),
         )),
         Some(_) => Ok(()),
     }
@@ -273,12 +352,18 @@ fn check_compliance(policy: &PolicySnapshot) -> Check {
         return Ok(());
     }
     let jurisdictions = policy.compliance_jurisdictions.join(", ");
-    Err((Reason::ComplianceDenied, format!("The compliance precheck for {jurisdictions} is not available in this version")))
+    Err((
+        Reason::ComplianceDenied,
+        format!("The compliance precheck for {jurisdictions} is not available in this version"),
+    ))
 }
 
 fn check_escrow(facts: &Facts<'_>) -> Check {
     if facts.wants_escrow {
-        return Err((Reason::EscrowUnavailable, "Escrow is not available in this version".to_owned()));
+        return Err((
+            Reason::EscrowUnavailable,
+            "Escrow is not available in this version".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -31,7 +31,11 @@ fn facts(policy: &PolicySnapshot) -> Facts<'_> {
         currency: "USD",
         daily_sum_minor: 0,
         monthly_sum_minor: 0,
-        counterparty: Some(Counterparty { agent_id: "agent-b", receiver_policy: None, is_closed: false }),
+        counterparty: Some(Counterparty {
+            agent_id: "agent-b",
+            receiver_policy: None,
+            is_closed: false,
+        }),
         category: Some("operations"),
         available_minor: Some(5_000_000),
         wants_escrow: false,
@@ -53,14 +57,46 @@ fn names(names: &[&str]) -> Vec<String> {
 fn what_equals_a_limit_passes() {
     let mut policy = policy();
     policy.require_human_above_minor = Some(1_000_000);
-    let at_limits = Facts { amount_minor: 1_000_000, daily_sum_minor: 4_000_000, monthly_sum_minor: 49_000_000, ..facts(&policy) };
+    let at_limits = Facts {
+        amount_minor: 1_000_000,
+        daily_sum_minor: 4_000_000,
+        monthly_sum_minor: 49_000_000,
+        ..facts(&policy)
+    };
     assert_eq!(decide(&at_limits), Verdict::Approved);
-    let daily = denied(&Facts { daily_sum_minor: 4_000_001, ..at_limits.clone() });
-    assert_eq!(daily, (Reason::DailyLimitExceeded, "Daily spending limit of $50,000 exceeded".to_owned()));
-    let monthly = denied(&Facts { monthly_sum_minor: 49_000_001, ..at_limits.clone() });
-    assert_eq!(monthly, (Reason::MonthlyLimitExceeded, "Monthly spending limit of $500,000 exceeded".to_owned()));
-    let single = denied(&Facts { amount_minor: 1_000_001, ..at_limits });
-    assert_eq!(single, (Reason::AmountExceedsLimit, "Per-transaction limit of $10,000 exceeded".to_owned()));
+    let daily = denied(&Facts {
+        daily_sum_minor: 4_000_001,
+        ..at_limits.clone()
+    });
+    assert_eq!(
+        daily,
+        (
+            Reason::DailyLimitExceeded,
+            "Daily spending limit of $50,000 exceeded".to_owned()
+        )
+    );
+    let monthly = denied(&Facts {
+        monthly_sum_minor: 49_000_001,
+        ..at_limits.clone()
+    });
+    assert_eq!(
+        monthly,
+        (
+            Reason::MonthlyLimitExceeded,
+            "Monthly spending limit of $500,000 exceeded".to_owned()
+        )
+    );
+    let single = denied(&Facts {
+        amount_minor: 1_000_001,
+        ..at_limits
+    });
+    assert_eq!(
+        single,
+        (
+            Reason::AmountExceedsLimit,
+            "Per-transaction limit of $10,000 exceeded".to_owned()
+        )
+    );
 }
 
 #[test]
@@ -90,14 +126,32 @@ fn counterparties() {
     assert_eq!(decide(&facts(&policy)), Verdict::Approved);
     policy.approved_counterparties = names(&["agent-c"]);
     assert_eq!(denied(&facts(&policy)).0, Reason::CounterpartyNotApproved);
-    assert_eq!(denied(&Facts { counterparty: None, ..facts(&policy) }).0, Reason::CounterpartyNotApproved);
+    assert_eq!(
+        denied(&Facts {
+            counterparty: None,
+            ..facts(&policy)
+        })
+        .0,
+        Reason::CounterpartyNotApproved
+    );
 
-    let (own, mut receiver) = (super::decision_tests::policy(), super::decision_tests::policy());
+    let (own, mut receiver) = (
+        super::decision_tests::policy(),
+        super::decision_tests::policy(),
+    );
     receiver.blocked_counterparties = names(&["agent-a"]);
     let mut across = facts(&own);
-    across.counterparty = Some(Counterparty { agent_id: "agent-b", receiver_policy: Some(&receiver), is_closed: false });
+    across.counterparty = Some(Counterparty {
+        agent_id: "agent-b",
+        receiver_policy: Some(&receiver),
+        is_closed: false,
+    });
     assert_eq!(denied(&across).0, Reason::ReceiverCounterpartyBlocked);
-    across.counterparty = Some(Counterparty { agent_id: "agent-b", receiver_policy: None, is_closed: true });
+    across.counterparty = Some(Counterparty {
+        agent_id: "agent-b",
+        receiver_policy: None,
+        is_closed: true,
+    });
     assert_eq!(denied(&across).0, Reason::CounterpartyBlocked);
 }
 
@@ -106,21 +160,53 @@ fn categories() {
     let mut policy = policy();
     policy.allowed_categories = names(&["treasury"]);
     assert_eq!(denied(&facts(&policy)).0, Reason::CategoryNotAllowed);
-    assert_eq!(denied(&Facts { category: None, ..facts(&policy) }).0, Reason::CategoryNotAllowed);
-    assert_eq!(decide(&Facts { category: Some("treasury"), ..facts(&policy) }), Verdict::Approved);
+    assert_eq!(
+        denied(&Facts {
+            category: None,
+            ..facts(&policy)
+        })
+        .0,
+        Reason::CategoryNotAllowed
+    );
+    assert_eq!(
+        decide(&Facts {
+            category: Some("treasury"),
+            ..facts(&policy)
+        }),
+        Verdict::Approved
+    );
 }
 
 #[test]
 fn what_is_not_there_yet_is_denied() {
     let mut policy = policy();
-    let above = Facts { amount_minor: 900_001, ..facts(&policy) };
+    let above = Facts {
+        amount_minor: 900_001,
+        ..facts(&policy)
+    };
     assert_eq!(denied(&above).0, Reason::HumanRequired);
-    assert_eq!(decide(&Facts { amount_minor: 900_000, ..facts(&policy) }), Verdict::Approved);
-    assert_eq!(denied(&Facts { wants_escrow: true, ..facts(&policy) }).0, Reason::EscrowUnavailable);
+    assert_eq!(
+        decide(&Facts {
+            amount_minor: 900_000,
+            ..facts(&policy)
+        }),
+        Verdict::Approved
+    );
+    assert_eq!(
+        denied(&Facts {
+            wants_escrow: true,
+            ..facts(&policy)
+        })
+        .0,
+        Reason::EscrowUnavailable
+    );
     policy.compliance_jurisdictions = names(&["US_FEDERAL", "EU_GDPR"]);
     let (reason, detail) = denied(&facts(&policy));
     assert_eq!(reason, Reason::ComplianceDenied);
-    assert_eq!(detail, "The compliance precheck for US_FEDERAL, EU_GDPR is not available in this version");
+    assert_eq!(
+        detail,
+        "The compliance precheck for US_FEDERAL, EU_GDPR is not available in this version"
+    );
     policy.compliance_precheck = false;
     assert_eq!(decide(&facts(&policy)), Verdict::Approved);
 }
@@ -145,19 +231,52 @@ const ORDER: [Reason; 12] = [
 ];
 
 fn verdict(wrong: Wrong) -> Verdict {
-    let [no_policy, single, currency, daily, monthly, blocked, receiver, category, funds, human, compliance, escrow] = wrong.0;
+    let [
+        no_policy,
+        single,
+        currency,
+        daily,
+        monthly,
+        blocked,
+        receiver,
+        category,
+        funds,
+        human,
+        compliance,
+        escrow,
+    ] = wrong.0;
     let (mut policy, mut receiver_policy) = (policy(), policy());
     policy.max_per_transaction_minor = Some(if single { 1 } else { 1_000_000 });
-    policy.blocked_counterparties = if blocked { names(&["agent-b"]) } else { Vec::new() };
-    receiver_policy.blocked_counterparties = if receiver { names(&["agent-a"]) } else { Vec::new() };
-    policy.allowed_categories = if category { names(&["other"]) } else { Vec::new() };
+    policy.blocked_counterparties = if blocked {
+        names(&["agent-b"])
+    } else {
+        Vec::new()
+    };
+    receiver_policy.blocked_counterparties = if receiver {
+        names(&["agent-a"])
+    } else {
+        Vec::new()
+    };
+    policy.allowed_categories = if category {
+        names(&["other"])
+    } else {
+        Vec::new()
+    };
     policy.require_human_above_minor = human.then_some(1);
-    policy.compliance_jurisdictions = if compliance { names(&["US_FEDERAL"]) } else { Vec::new() };
+    policy.compliance_jurisdictions = if compliance {
+        names(&["US_FEDERAL"])
+    } else {
+        Vec::new()
+    };
     let mut facts = facts(&policy);
     facts.currency = if currency { "EUR" } else { "USD" };
     facts.daily_sum_minor = if daily { 5_000_000 } else { 0 };
     facts.monthly_sum_minor = if monthly { 50_000_000 } else { 0 };
-    facts.counterparty = Some(Counterparty { agent_id: "agent-b", receiver_policy: Some(&receiver_policy), is_closed: false });
+    facts.counterparty = Some(Counterparty {
+        agent_id: "agent-b",
+        receiver_policy: Some(&receiver_policy),
+        is_closed: false,
+    });
     facts.available_minor = if funds { None } else { Some(250_000) };
     facts.wants_escrow = escrow;
     if no_policy {

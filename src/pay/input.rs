@@ -31,12 +31,19 @@ pub(super) struct Input {
 impl Input {
     /// Notes that the field is wrong.
     pub(super) fn fault(&mut self, field: &str, description: impl Into<String>) {
-        self.violations.push(Violation { field: field.to_owned(), description: description.into() });
+        self.violations.push(Violation {
+            field: field.to_owned(),
+            description: description.into(),
+        });
     }
 
     /// Ends the reading: an error that names every fault, if there are any.
     pub(super) fn finish(self) -> Result<()> {
-        if self.violations.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.violations)) }
+        if self.violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::invalid_fields(self.violations))
+        }
     }
 
     /// A name that must be there.
@@ -90,7 +97,10 @@ impl Input {
     pub(super) fn currency(&mut self, value: Option<&str>) -> String {
         let currency = value.unwrap_or(DEFAULT_CURRENCY);
         if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
-            self.fault("currency", "must be three upper-case letters, for example USD");
+            self.fault(
+                "currency",
+                "must be three upper-case letters, for example USD",
+            );
         }
         currency.to_owned()
     }
@@ -107,12 +117,19 @@ impl Input {
 
     /// The text of a JSON object, exactly as given; absent and null are none.
     pub(super) fn object(&mut self, field: &str, value: Option<Json>) -> Option<String> {
-        let text = value.map(|json| json.text).filter(|text| !matches!(text.trim(), "" | "null"))?;
+        let text = value
+            .map(|json| json.text)
+            .filter(|text| !matches!(text.trim(), "" | "null"))?;
         if text.len() > JSON_BYTES_MAX {
             self.fault(field, format!("must have at most {JSON_BYTES_MAX} bytes"));
         } else if depth(&text) > JSON_DEPTH_MAX {
-            self.fault(field, format!("must be nested at most {JSON_DEPTH_MAX} levels deep"));
-        } else if !text.trim_start().starts_with('{') || serde_json::from_str::<&serde_json::value::RawValue>(&text).is_err() {
+            self.fault(
+                field,
+                format!("must be nested at most {JSON_DEPTH_MAX} levels deep"),
+            );
+        } else if !text.trim_start().starts_with('{')
+            || serde_json::from_str::<&serde_json::value::RawValue>(&text).is_err()
+        {
             self.fault(field, "must be an object");
         }
         Some(text)
@@ -154,8 +171,11 @@ impl Input {
             start.map(|start| (start, start + Duration::days(1)))
         } else {
             // Without an offset it is UTC. Years have four digits, so nothing leaves the range of the database.
-            let instant = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}Z")));
-            instant.ok().map(|at| (at.to_utc(), at.to_utc() + Duration::milliseconds(1)))
+            let instant = DateTime::parse_from_rfc3339(text)
+                .or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}Z")));
+            instant
+                .ok()
+                .map(|at| (at.to_utc(), at.to_utc() + Duration::milliseconds(1)))
         };
         if parsed.is_none() {
             self.fault(field, "must be an ISO 8601 date or instant, for example 2026-04-14 or 2026-04-14T12:00:00Z");
@@ -187,7 +207,12 @@ mod tests {
 
     fn object(text: &str) -> (Option<String>, bool) {
         let mut input = Input::default();
-        let value = input.object("metadata", Some(Json { text: text.to_owned() }));
+        let value = input.object(
+            "metadata",
+            Some(Json {
+                text: text.to_owned(),
+            }),
+        );
         (value, input.finish().is_ok())
     }
 
@@ -199,7 +224,13 @@ mod tests {
         for text in ["[]", "1", "\"x\"", "{", "{]", "{}{}"] {
             assert!(!object(text).1, "{text}");
         }
-        let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let deep = |levels: usize| {
+            format!(
+                "{{\"a\":{}{}}}",
+                "[".repeat(levels - 1),
+                "]".repeat(levels - 1)
+            )
+        };
         assert!(object(&deep(JSON_DEPTH_MAX)).1);
         assert!(!object(&deep(JSON_DEPTH_MAX + 1)).1);
         assert!(object(r#"{"a":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"[["}"#).1);
@@ -214,9 +245,23 @@ mod tests {
         assert_eq!(end.to_rfc3339(), "2026-04-14T12:00:00.124+00:00");
         let start = input.date_from(Some("2026-04-14T12:00:00+02:00")).unwrap();
         assert_eq!(start.to_rfc3339(), "2026-04-14T10:00:00+00:00");
-        assert_eq!(input.date_from(Some("2026-04-14T12:00:00")).unwrap().to_rfc3339(), "2026-04-14T12:00:00+00:00");
+        assert_eq!(
+            input
+                .date_from(Some("2026-04-14T12:00:00"))
+                .unwrap()
+                .to_rfc3339(),
+            "2026-04-14T12:00:00+00:00"
+        );
         assert!(input.finish().is_ok());
-        for text in ["", "yesterday", "2026-13-01", "2026-02-30", "+12026-01-1", "12026-01-01T00:00:00Z", "2026-4-1"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-02-30",
+            "+12026-01-1",
+            "12026-01-01T00:00:00Z",
+            "2026-4-1",
+        ] {
             let mut input = Input::default();
             assert_eq!(input.date_from(Some(text)), None, "{text}");
             assert!(input.finish().is_err(), "{text}");
@@ -234,6 +279,16 @@ mod tests {
         input.offset(Some(-1));
         let error = input.finish().unwrap_err();
         let fields: Vec<_> = error.violations.iter().map(|v| v.field.as_str()).collect();
-        assert_eq!(fields, ["requesting_agent_id", "counterparty_agent_id", "currency", "amount", "limit", "offset"]);
+        assert_eq!(
+            fields,
+            [
+                "requesting_agent_id",
+                "counterparty_agent_id",
+                "currency",
+                "amount",
+                "limit",
+                "offset"
+            ]
+        );
     }
 }

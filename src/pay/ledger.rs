@@ -106,9 +106,15 @@ pub async fn post(conn: &mut Conn, movement: &Movement<'_>, now: DateTime<Utc>) 
         transaction_id: movement.transaction_id,
         created_at: now,
     };
-    diesel::insert_into(ledger_journals::table).values(&journal).execute(conn).await?;
+    diesel::insert_into(ledger_journals::table)
+        .values(&journal)
+        .execute(conn)
+        .await?;
     let entries = entries(movement, &id, now);
-    diesel::insert_into(ledger_entries::table).values(&entries).execute(conn).await?;
+    diesel::insert_into(ledger_entries::table)
+        .values(&entries)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -116,7 +122,11 @@ fn entries<'a>(movement: &Movement<'a>, journal_id: &'a str, now: DateTime<Utc>)
     let entry = |line, account: &Account<'a>, amount_minor| {
         let (name, account_org_id, wallet_id, balance_after_minor) = match *account {
             Account::External => ("external", movement.org_id, None, None),
-            Account::Wallet { org_id, id, balance_after_minor } => ("wallet", org_id, Some(id), Some(balance_after_minor)),
+            Account::Wallet {
+                org_id,
+                id,
+                balance_after_minor,
+            } => ("wallet", org_id, Some(id), Some(balance_after_minor)),
         };
         Entry {
             org_id: movement.org_id,
@@ -131,5 +141,66 @@ fn entries<'a>(movement: &Movement<'a>, journal_id: &'a str, now: DateTime<Utc>)
             created_at: now,
         }
     };
-    vec![entry(1, &movement.from, -movement.amount_minor), entry(2, &movement.to, movement.amount_minor)]
+    vec![
+        entry(1, &movement.from, -movement.amount_minor),
+        entry(2, &movement.to, movement.amount_minor),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WALLETS: [&str; 3] = ["wal_a", "wal_b", "wal_c"];
+
+    proptest! {
+        /// Any row of movements between three wallets and the outside, against plain balances.
+        #[test]
+        fn entries_cancel_out_and_add_up(
+            moves in proptest::collection::vec((0..4_usize, 0..4_usize, 1..1_000_000_i64), 1..80),
+        ) {
+            let mut balances = [0_i64; 3];
+            let mut sums: HashMap<Option<String>, i64> = HashMap::new();
+            for (from, to, amount_minor) in moves {
+                let covered = balances.get(from).is_none_or(|balance| *balance >= amount_minor);
+                if from == to || !covered {
+                    continue;
+                }
+                if let Some(balance) = balances.get_mut(from) {
+                    *balance -= amount_minor;
+                }
+                if let Some(balance) = balances.get_mut(to) {
+                    *balance += amount_minor;
+                }
+                let account = |i: usize| match WALLETS.get(i) {
+                    Some(id) => Account::Wallet { org_id: "org_a", id, balance_after_minor: balances[i] },
+                    None => Account::External,
+                };
+                let movement = Movement {
+                    org_id: "org_a",
+                    kind: JournalKind::Payment,
+                    transaction_id: Some("txn_1"),
+                    currency: "USD",
+                    amount_minor,
+                    from: account(from),
+                    to: account(to),
+                };
+                let lines = entries(&movement, "jrn_1", DateTime::UNIX_EPOCH);
+                prop_assert_eq!(lines.iter().map(|line| line.amount_minor).sum::<i64>(), 0);
+                for line in lines {
+                    let sum = sums.entry(line.wallet_id.map(str::to_owned)).or_default();
+                    *sum += line.amount_minor;
+                    if let Some(balance_after_minor) = line.balance_after_minor {
+                        prop_assert_eq!(*sum, balance_after_minor);
+                        prop_assert!(*sum >= 0);
+                    }
+                }
+            }
+            prop_assert_eq!(sums.values().sum::<i64>(), 0);
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //!   changed. The database enforces these too.
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it.
 //!
-//! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_change`
+//! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
 
 use tonic::service::RoutesBuilder;
@@ -19,8 +19,9 @@ use crate::{
     clock::Clock,
     db::Db,
     proto::pulpo::pay::v1::{
-        payment_service_server::PaymentServiceServer, platform_service_server::PlatformServiceServer,
-        policy_service_server::PolicyServiceServer, wallet_service_server::WalletServiceServer,
+        payment_service_server::PaymentServiceServer,
+        platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
+        wallet_service_server::WalletServiceServer,
     },
 };
 
@@ -33,6 +34,7 @@ mod payments;
 mod platform;
 pub mod policies;
 mod policy_change;
+mod policy_input;
 mod policy_service;
 mod record;
 mod request;
@@ -56,7 +58,11 @@ struct Pay {
 
 /// Adds the services of payments.
 pub fn register(app: &App, routes: &mut RoutesBuilder) {
-    let pay = Pay { db: app.db.clone(), clock: app.clock.clone(), rates_scale: app.config.rates.scale };
+    let pay = Pay {
+        db: app.db.clone(),
+        clock: app.clock.clone(),
+        rates_scale: app.config.rates.scale,
+    };
     routes
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))

@@ -2,10 +2,7 @@
 //!
 //! Every currency has two decimals here, those without minor units too.
 
-use crate::{
-    error::Violation,
-    proto::pulpo::r#type::v1::Decimal,
-};
+use crate::{error::Violation, proto::pulpo::r#type::v1::Decimal};
 
 /// The largest amount of one request, in minor units: ten trillion.
 pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
@@ -35,7 +32,11 @@ pub fn parse_amount(text: &str) -> Result<i64, &'static str> {
         None => (mantissa, ""),
     };
     let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !is_number(whole) || !is_number(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
+    if whole.is_empty()
+        || !is_number(whole)
+        || !is_number(fraction)
+        || (whole.len() > 1 && whole.starts_with('0'))
+    {
         return Err(NOT_A_NUMBER);
     }
     let digits = [whole, fraction].concat();
@@ -46,7 +47,10 @@ pub fn parse_amount(text: &str) -> Result<i64, &'static str> {
     // The value is `significant` times ten to this power, in minor units.
     let dropped = i64::try_from(digits.len() - significant.len()).map_err(|_| TOO_LARGE)?;
     let decimals = i64::try_from(fraction.len()).map_err(|_| TOO_LARGE)?;
-    let power = exponent.saturating_sub(decimals).saturating_add(dropped).saturating_add(2);
+    let power = exponent
+        .saturating_sub(decimals)
+        .saturating_add(dropped)
+        .saturating_add(2);
     if power < 0 {
         return Err(TOO_FINE);
     }
@@ -89,7 +93,9 @@ pub fn format_minor(minor: i64) -> String {
 
 /// The amount as it goes over the wire.
 pub fn decimal(minor: i64) -> Decimal {
-    Decimal { value: format_minor(minor) }
+    Decimal {
+        value: format_minor(minor),
+    }
 }
 
 /// The amount in a sentence: `$50,000`, `$50,000.50`, `EUR 50,000`.
@@ -125,13 +131,20 @@ pub fn required(field: &str, value: Option<&Decimal>, violations: &mut Vec<Viola
         None => Err("is required"),
     };
     parsed.unwrap_or_else(|description| {
-        violations.push(Violation { field: field.to_owned(), description: description.to_owned() });
+        violations.push(Violation {
+            field: field.to_owned(),
+            description: description.to_owned(),
+        });
         0
     })
 }
 
 /// An amount that may be absent; what is wrong with it joins `violations` under `field`.
-pub fn optional(field: &str, value: Option<&Decimal>, violations: &mut Vec<Violation>) -> Option<i64> {
+pub fn optional(
+    field: &str,
+    value: Option<&Decimal>,
+    violations: &mut Vec<Violation>,
+) -> Option<i64> {
     value.map(|decimal| required(field, Some(decimal), violations))
 }
 
@@ -143,7 +156,17 @@ mod tests {
 
     #[test]
     fn the_same_amount_in_every_spelling() {
-        for text in ["2500", "2500.0", "2500.00", "2500.000", "2.5e3", "2.5E+3", "25e2", "250000e-2", "0.0025e6"] {
+        for text in [
+            "2500",
+            "2500.0",
+            "2500.00",
+            "2500.000",
+            "2.5e3",
+            "2.5E+3",
+            "25e2",
+            "250000e-2",
+            "0.0025e6",
+        ] {
             assert_eq!(parse_amount(text), Ok(250_000), "{text}");
         }
         assert_eq!(parse_amount("0.01"), Ok(1));
@@ -153,16 +176,33 @@ mod tests {
 
     #[test]
     fn what_is_refused_says_why() {
-        for text in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1e1.5", "0x10", "NaN", "Infinity", " 1", "1 ", "1,000", "١"] {
+        for text in [
+            "", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1e1.5", "0x10", "NaN", "Infinity", " 1",
+            "1 ", "1,000", "١",
+        ] {
             assert_eq!(parse_amount(text), Err(NOT_A_NUMBER), "{text:?}");
         }
-        for text in ["0", "-0", "0.00", "-1", "-0.001", "0e999999999999", "-1e400"] {
+        for text in [
+            "0",
+            "-0",
+            "0.00",
+            "-1",
+            "-0.001",
+            "0e999999999999",
+            "-1e400",
+        ] {
             assert_eq!(parse_amount(text), Err(NOT_POSITIVE), "{text}");
         }
         for text in ["0.001", "1.005", "1e-3", "1e-99999999999999999999"] {
             assert_eq!(parse_amount(text), Err(TOO_FINE), "{text}");
         }
-        for text in ["10000000000000.01", "1e14", "1e400", "1e99999999999999999999", "99999999999999999999"] {
+        for text in [
+            "10000000000000.01",
+            "1e14",
+            "1e400",
+            "1e99999999999999999999",
+            "99999999999999999999",
+        ] {
             assert_eq!(parse_amount(text), Err(TOO_LARGE), "{text}");
         }
     }

@@ -43,7 +43,9 @@ impl PaymentService for Pay {
     ) -> Result<Response<pb::RequestPaymentResponse>, Status> {
         let started = Instant::now();
         let caller = Caller::of(&request)?;
-        Ok(Response::new(request::request_payment(self, &caller, request.into_inner(), started).await?))
+        Ok(Response::new(
+            request::request_payment(self, &caller, request.into_inner(), started).await?,
+        ))
     }
 
     async fn list_payments(
@@ -51,12 +53,19 @@ impl PaymentService for Pay {
         request: Request<pb::ListPaymentsRequest>,
     ) -> Result<Response<pb::ListPaymentsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(list(self, &caller, request.into_inner()).await?))
+        Ok(Response::new(
+            list(self, &caller, request.into_inner()).await?,
+        ))
     }
 
-    async fn get_payment(&self, request: Request<pb::GetPaymentRequest>) -> Result<Response<pb::GetPaymentResponse>, Status> {
+    async fn get_payment(
+        &self,
+        request: Request<pb::GetPaymentRequest>,
+    ) -> Result<Response<pb::GetPaymentResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(detail(self, &caller, &request.get_ref().id).await?))
+        Ok(Response::new(
+            detail(self, &caller, &request.get_ref().id).await?,
+        ))
     }
 
     async fn list_payment_events(
@@ -64,12 +73,18 @@ impl PaymentService for Pay {
         request: Request<pb::ListPaymentEventsRequest>,
     ) -> Result<Response<pb::ListPaymentEventsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(history(self, &caller, &request.get_ref().id).await?))
+        Ok(Response::new(
+            history(self, &caller, &request.get_ref().id).await?,
+        ))
     }
 }
 
 /// A page of the organisation's transactions, newest first.
-async fn list(pay: &Pay, caller: &Caller, request: pb::ListPaymentsRequest) -> Result<pb::ListPaymentsResponse> {
+async fn list(
+    pay: &Pay,
+    caller: &Caller,
+    request: pb::ListPaymentsRequest,
+) -> Result<pb::ListPaymentsResponse> {
     if let Some(agent_id) = &request.agent_id {
         caller.require_agent(agent_id)?;
     }
@@ -96,7 +111,11 @@ fn filter(request: pb::ListPaymentsRequest) -> Result<Filter> {
         tx_type: request.tx_type,
         agent_id: request.agent_id,
     };
-    if filter.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+    if filter
+        .status
+        .as_deref()
+        .is_some_and(|status| !STATUSES.contains(&status))
+    {
         input.fault("status", format!("must be one of {}", STATUSES.join(", ")));
     }
     input.label("tx_type", filter.tx_type.as_deref());
@@ -125,14 +144,21 @@ async fn history(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPayment
     let mut conn = pay.db.connection().await?;
     let row = require(&mut conn, caller, id).await?;
     let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
-    Ok(pb::ListPaymentEventsResponse { events: events.into_iter().map(Into::into).collect() })
+    Ok(pb::ListPaymentEventsResponse {
+        events: events.into_iter().map(Into::into).collect(),
+    })
 }
 
 /// The transaction, if the caller's organisation pays or receives it; 404 otherwise.
 async fn require(conn: &mut Conn, caller: &Caller, id: &str) -> Result<TransactionRow> {
     transactions::find(conn, caller.org_id()?, id)
         .await?
-        .ok_or_else(|| Error::not_found("TRANSACTION_NOT_FOUND", "There is no transaction with this id"))
+        .ok_or_else(|| {
+            Error::not_found(
+                "TRANSACTION_NOT_FOUND",
+                "There is no transaction with this id",
+            )
+        })
 }
 
 #[cfg(test)]
@@ -141,11 +167,20 @@ mod tests {
 
     #[test]
     fn limits_are_cut_and_refused() {
-        let limit = |limit| filter(pb::ListPaymentsRequest { limit, ..Default::default() }).map(|f| f.limit);
+        let limit = |limit| {
+            filter(pb::ListPaymentsRequest {
+                limit,
+                ..Default::default()
+            })
+            .map(|f| f.limit)
+        };
         assert_eq!(limit(None).unwrap(), 50);
         assert_eq!(limit(Some(i64::MAX)).unwrap(), 200);
         assert_eq!(limit(Some(0)).unwrap_err().violations[0].field, "limit");
-        let status = pb::ListPaymentsRequest { status: Some("paid".to_owned()), ..Default::default() };
+        let status = pb::ListPaymentsRequest {
+            status: Some("paid".to_owned()),
+            ..Default::default()
+        };
         assert_eq!(filter(status).unwrap_err().violations[0].field, "status");
     }
 }

@@ -7,7 +7,10 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     error::{Error, Result},
-    identity::{Caller, schema::{api_keys, organizations}},
+    identity::{
+        Caller,
+        schema::{api_keys, organizations},
+    },
     proto::pulpo::pay::v1::{self as pb, platform_service_server::PlatformService},
 };
 
@@ -32,7 +35,10 @@ impl PlatformService for Pay {
         Ok(Response::new(health(self).await?))
     }
 
-    async fn get_meta(&self, request: Request<pb::GetMetaRequest>) -> Result<Response<pb::GetMetaResponse>, Status> {
+    async fn get_meta(
+        &self,
+        request: Request<pb::GetMetaRequest>,
+    ) -> Result<Response<pb::GetMetaResponse>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(meta(self, &caller).await?))
     }
@@ -78,7 +84,11 @@ async fn meta(pay: &Pay, caller: &Caller) -> Result<pb::GetMetaResponse> {
     let mut conn = pay.db.connection().await?;
     let (key, organization) = api_keys::table
         .inner_join(organizations::table.on(organizations::id.eq(api_keys::org_id)))
-        .filter(api_keys::id.eq(&presented.id).and(api_keys::org_id.eq(&presented.org_id)))
+        .filter(
+            api_keys::id
+                .eq(&presented.id)
+                .and(api_keys::org_id.eq(&presented.org_id)),
+        )
         .select((Key::as_select(), Organization::as_select()))
         .first::<(Key, Organization)>(&mut conn)
         .await
@@ -89,7 +99,10 @@ async fn meta(pay: &Pay, caller: &Caller) -> Result<pb::GetMetaResponse> {
         organization: Some(organization.into()),
         permissions: key.permissions.clone(),
         api_key: Some(key.into()),
-        rate_limits: Some(pb::RateLimits { per_minute: PER_MINUTE * scale, daily: DAILY * scale }),
+        rate_limits: Some(pb::RateLimits {
+            per_minute: PER_MINUTE * scale,
+            daily: DAILY * scale,
+        }),
     })
 }
 

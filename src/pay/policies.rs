@@ -21,7 +21,9 @@ use super::{decision::PolicySnapshot, money::decimal, schema::policies, time::ti
 const ACTIVE_KEY: &str = "policies_active_agent_key";
 
 /// A policy.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset,
+)]
 #[diesel(table_name = policies, primary_key(org_id, id), treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 pub struct PolicyRow {
     /// The organisation.
@@ -106,12 +108,18 @@ impl From<PolicyRow> for PolicySnapshot {
 
 /// Whether there is such an organisation.
 pub async fn organization_exists(conn: &mut Conn, id: &str) -> QueryResult<bool> {
-    diesel::select(diesel::dsl::exists(organizations::table.find(id))).get_result(conn).await
+    diesel::select(diesel::dsl::exists(organizations::table.find(id)))
+        .get_result(conn)
+        .await
 }
 
 /// The policy in force for an agent: its own, else the default of its organisation, else that of the nearest
 /// organisation above with one, up to 16 levels. A policy replaces those above as a whole.
-pub async fn in_force(conn: &mut Conn, org_id: &str, agent_id: &str) -> QueryResult<Option<PolicySnapshot>> {
+pub async fn in_force(
+    conn: &mut Conn,
+    org_id: &str,
+    agent_id: &str,
+) -> QueryResult<Option<PolicySnapshot>> {
     let row: Option<PolicyRow> = diesel::sql_query(
         "WITH RECURSIVE up (id, parent_id, level) AS ( \
          SELECT id, parent_id, 0 FROM organizations WHERE id = $1 UNION ALL \
@@ -140,7 +148,11 @@ pub async fn list(conn: &mut Conn, org_id: &str) -> QueryResult<Vec<PolicyRow>> 
 
 /// Stores a policy; 409 when the agent has an active one.
 pub async fn insert(conn: &mut Conn, row: &PolicyRow) -> Result<()> {
-    diesel::insert_into(policies::table).values(row).execute(conn).await.map_err(conflict)?;
+    diesel::insert_into(policies::table)
+        .values(row)
+        .execute(conn)
+        .await
+        .map_err(conflict)?;
     Ok(())
 }
 
@@ -154,18 +166,26 @@ pub async fn lock_active(conn: &mut Conn, org_id: &str, id: &str) -> Result<Poli
         .first(conn)
         .await
         .optional()?
-        .ok_or_else(|| Error::not_found("POLICY_NOT_FOUND", "There is no active policy with this id"))
+        .ok_or_else(|| {
+            Error::not_found("POLICY_NOT_FOUND", "There is no active policy with this id")
+        })
 }
 
 /// Writes a changed policy; 409 when its agent has another active one.
 pub async fn update(conn: &mut Conn, row: &PolicyRow) -> Result<()> {
-    diesel::update(policies::table.find((&row.org_id, &row.id))).set(row).execute(conn).await.map_err(conflict)?;
+    diesel::update(policies::table.find((&row.org_id, &row.id)))
+        .set(row)
+        .execute(conn)
+        .await
+        .map_err(conflict)?;
     Ok(())
 }
 
 fn conflict(error: DieselError) -> Error {
     match error {
-        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) if info.constraint_name() == Some(ACTIVE_KEY) => {
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some(ACTIVE_KEY) =>
+        {
             Error::conflict(
                 "POLICY_EXISTS",
                 "An active policy for this agent exists already; change it, or delete it first",

@@ -18,8 +18,12 @@ impl PolicyService for Pay {
     ) -> Result<Response<pb::ListPoliciesResponse>, Status> {
         let caller = Caller::of(&request)?;
         let mut conn = self.db.connection().await?;
-        let rows = policies::list(&mut conn, caller.org_id()?).await.map_err(Error::from)?;
-        Ok(Response::new(pb::ListPoliciesResponse { policies: rows.into_iter().map(Into::into).collect() }))
+        let rows = policies::list(&mut conn, caller.org_id()?)
+            .await
+            .map_err(Error::from)?;
+        Ok(Response::new(pb::ListPoliciesResponse {
+            policies: rows.into_iter().map(Into::into).collect(),
+        }))
     }
 
     async fn create_policy(
@@ -28,7 +32,9 @@ impl PolicyService for Pay {
     ) -> Result<Response<pb::CreatePolicyResponse>, Status> {
         let caller = Caller::of(&request)?;
         let row = policy_change::create(self, &caller, request.into_inner()).await?;
-        Ok(Response::new(pb::CreatePolicyResponse { policy: Some(row.into()) }))
+        Ok(Response::new(pb::CreatePolicyResponse {
+            policy: Some(row.into()),
+        }))
     }
 
     async fn update_policy(
@@ -46,6 +52,9 @@ impl PolicyService for Pay {
     ) -> Result<Response<pb::DeletePolicyResponse>, Status> {
         let caller = Caller::of(&request)?;
         policy_change::delete(self, &caller, &request.get_ref().id).await?;
-        Ok(Response::new(pb::DeletePolicyResponse { deleted: true, soft: true }))
+        Ok(Response::new(pb::DeletePolicyResponse {
+            deleted: true,
+            soft: true,
+        }))
     }
 }

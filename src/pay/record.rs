@@ -34,7 +34,12 @@ pub(super) struct Outcome<'a> {
 /// Stores the outcome; an approved payment is stored as settled, and the caller moves the money in the same
 /// transaction.
 pub(super) async fn store(conn: &mut Conn, outcome: &Outcome<'_>) -> Result<AuthorizationRow> {
-    let Outcome { org_id, payment, now, .. } = *outcome;
+    let Outcome {
+        org_id,
+        payment,
+        now,
+        ..
+    } = *outcome;
     let transaction_id = ids::short("txn", 12);
     let authorization = authorization(outcome, &transaction_id);
     let history = history(outcome, &authorization);
@@ -54,7 +59,11 @@ pub(super) async fn store(conn: &mut Conn, outcome: &Outcome<'_>) -> Result<Auth
         reference_id: payment.reference_id.as_deref(),
         metadata: &metadata,
         status: if is_approved { "settled" } else { "denied" },
-        policy_snapshot: outcome.policy.map(serde_json::to_value).transpose().map_err(Error::internal)?,
+        policy_snapshot: outcome
+            .policy
+            .map(serde_json::to_value)
+            .transpose()
+            .map_err(Error::internal)?,
         settled_at: is_approved.then_some(now),
         created_at: now,
     };
@@ -64,12 +73,20 @@ pub(super) async fn store(conn: &mut Conn, outcome: &Outcome<'_>) -> Result<Auth
 }
 
 fn other_org_id(payment: &Payment) -> Option<&str> {
-    payment.payee.as_ref().and_then(|payee| payee.other_org_id.as_deref())
+    payment
+        .payee
+        .as_ref()
+        .and_then(|payee| payee.other_org_id.as_deref())
 }
 
 fn authorization(outcome: &Outcome<'_>, transaction_id: &str) -> AuthorizationRow {
     let (decision, reason_code, reason_detail, compliance_status) = match &outcome.verdict {
-        Verdict::Approved => ("approved", decision::POLICY_PASS, None, Some("clear".to_owned())),
+        Verdict::Approved => (
+            "approved",
+            decision::POLICY_PASS,
+            None,
+            Some("clear".to_owned()),
+        ),
         Verdict::Denied { reason, detail } => ("denied", reason.code(), Some(detail.clone()), None),
     };
     AuthorizationRow {
@@ -80,7 +97,8 @@ fn authorization(outcome: &Outcome<'_>, transaction_id: &str) -> AuthorizationRo
         reason_code: reason_code.to_owned(),
         reason_detail,
         compliance_status,
-        processing_time_ms: i64::try_from(outcome.started.elapsed().as_millis()).unwrap_or(i64::MAX),
+        processing_time_ms: i64::try_from(outcome.started.elapsed().as_millis())
+            .unwrap_or(i64::MAX),
         created_at: outcome.now,
     }
 }
@@ -97,11 +115,17 @@ fn history(outcome: &Outcome<'_>, authorization: &AuthorizationRow) -> Vec<Payme
     let reason_code = &authorization.reason_code;
     match &outcome.verdict {
         Verdict::Approved => vec![
-            event("authorized", json!({"decision": "approved", "reason_code": reason_code})),
+            event(
+                "authorized",
+                json!({"decision": "approved", "reason_code": reason_code}),
+            ),
             event("settled", json!({"settled_at": time::text(outcome.now)})),
         ],
         Verdict::Denied { detail, .. } => {
-            vec![event("denied", json!({"decision": "denied", "reason_code": reason_code, "reason_detail": detail}))]
+            vec![event(
+                "denied",
+                json!({"decision": "denied", "reason_code": reason_code, "reason_detail": detail}),
+            )]
         }
     }
 }
@@ -130,9 +154,17 @@ fn outbox(outcome: &Outcome<'_>, history: &[PaymentEventRow]) -> Vec<NewEvent> {
             "reference_id": payment.reference_id,
             "event_data": event.event_data,
         });
-        let new = NewEvent { org_id: event.org_id.clone(), kind, subject: event.transaction_id.clone(), payload };
+        let new = NewEvent {
+            org_id: event.org_id.clone(),
+            kind,
+            subject: event.transaction_id.clone(),
+            payload,
+        };
         if let (Some(other), "payment.settled") = (other_org_id(payment), kind) {
-            out.push(NewEvent { org_id: other.to_owned(), ..new.clone() });
+            out.push(NewEvent {
+                org_id: other.to_owned(),
+                ..new.clone()
+            });
         }
         out.push(new);
     }

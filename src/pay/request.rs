@@ -78,7 +78,8 @@ pub(super) async fn request_payment(
             if let Some(keyed) = &keyed
                 && let Claim::Replay(bytes) = idempotency::claim(conn, keyed, now).await?
             {
-                return pb::RequestPaymentResponse::decode(bytes.as_slice()).map_err(Error::internal);
+                return pb::RequestPaymentResponse::decode(bytes.as_slice())
+                    .map_err(Error::internal);
             }
             let reply = authorize(conn, org_id, &payment, started, now).await?;
             if let Some(keyed) = &keyed {
@@ -96,8 +97,14 @@ fn read(org_id: &str, mut request: pb::RequestPaymentRequest) -> Result<(Payment
     let amount_minor = input.amount("amount", request.amount.as_ref());
     input.name("tx_type", &request.tx_type);
     let currency = input.currency(request.currency.as_deref());
-    input.optional_name("counterparty_agent_id", request.counterparty_agent_id.as_deref());
-    input.optional_name("counterparty_org_id", request.counterparty_org_id.as_deref());
+    input.optional_name(
+        "counterparty_agent_id",
+        request.counterparty_agent_id.as_deref(),
+    );
+    input.optional_name(
+        "counterparty_org_id",
+        request.counterparty_org_id.as_deref(),
+    );
     input.label("category", request.category.as_deref());
     input.description("description", request.description.as_deref());
     input.label("reference_id", request.reference_id.as_deref());
@@ -107,24 +114,36 @@ fn read(org_id: &str, mut request: pb::RequestPaymentRequest) -> Result<(Payment
     request.currency = Some(currency.clone());
     let canonical = key.is_some().then(|| request.encode_to_vec());
     let metadata = input.object("metadata", request.metadata);
-    let wants_escrow = input.object("escrow_conditions", request.escrow_conditions).is_some();
+    let wants_escrow = input
+        .object("escrow_conditions", request.escrow_conditions)
+        .is_some();
 
     let other_org_id = request.counterparty_org_id.filter(|id| id != org_id);
     if other_org_id.is_some() && request.counterparty_agent_id.is_none() {
-        input.fault("counterparty_agent_id", "is required with counterparty_org_id");
+        input.fault(
+            "counterparty_agent_id",
+            "is required with counterparty_org_id",
+        );
     }
-    if other_org_id.is_none() && request.counterparty_agent_id.as_deref() == Some(&request.requesting_agent_id) {
+    if other_org_id.is_none()
+        && request.counterparty_agent_id.as_deref() == Some(&request.requesting_agent_id)
+    {
         input.fault("counterparty_agent_id", "must not be the paying agent");
     }
     input.finish()?;
 
     let keyed = match (key, canonical) {
-        (Some(key), Some(canonical)) => Some(Keyed::new(org_id, "pay.request_payment", key, &canonical)?),
+        (Some(key), Some(canonical)) => {
+            Some(Keyed::new(org_id, "pay.request_payment", key, &canonical)?)
+        }
         _ => None,
     };
     let payment = Payment {
         agent_id: request.requesting_agent_id,
-        payee: request.counterparty_agent_id.map(|agent_id| Payee { agent_id, other_org_id }),
+        payee: request.counterparty_agent_id.map(|agent_id| Payee {
+            agent_id,
+            other_org_id,
+        }),
         amount_minor,
         currency,
         tx_type: request.tx_type,
@@ -145,37 +164,68 @@ async fn authorize(
     started: Instant,
     now: DateTime<Utc>,
 ) -> Result<pb::RequestPaymentResponse> {
-    let other_org_id = payment.payee.as_ref().and_then(|payee| payee.other_org_id.as_deref());
+    let other_org_id = payment
+        .payee
+        .as_ref()
+        .and_then(|payee| payee.other_org_id.as_deref());
     if let Some(other) = other_org_id
         && !policies::organization_exists(conn, other).await?
     {
-        return Err(Error::not_found("ORGANIZATION_NOT_FOUND", format!("There is no organization {other}")));
+        return Err(Error::not_found(
+            "ORGANIZATION_NOT_FOUND",
+            format!("There is no organization {other}"),
+        ));
     }
     lock_payer(conn, org_id, &payment.agent_id).await?;
     let policy = policies::in_force(conn, org_id, &payment.agent_id).await?;
     let receiver_policy = match &payment.payee {
-        Some(Payee { agent_id, other_org_id: Some(other) }) => policies::in_force(conn, other, agent_id).await?,
+        Some(Payee {
+            agent_id,
+            other_org_id: Some(other),
+        }) => policies::in_force(conn, other, agent_id).await?,
         _ => None,
     };
     let windows = decision::window_starts(now);
-    let sums = transactions::window_sums(conn, org_id, &payment.agent_id, &payment.currency, windows).await?;
+    let sums =
+        transactions::window_sums(conn, org_id, &payment.agent_id, &payment.currency, windows)
+            .await?;
     let payer = wallets::find(conn, org_id, &payment.agent_id, &payment.currency).await?;
 
     let mut facts = facts(payment, policy.as_ref(), receiver_policy.as_ref(), sums);
-    facts.available_minor = payer.filter(|wallet| wallet.is_active).map(|wallet| wallet.available_minor);
+    facts.available_minor = payer
+        .filter(|wallet| wallet.is_active)
+        .map(|wallet| wallet.available_minor);
     let mut verdict = decision::decide(&facts);
     let mut locked = None;
     if verdict == Verdict::Approved {
         // Decided again on what the locked rows say: others may have withdrawn meanwhile.
         let wallets = settlement::lock(conn, org_id, payment, now).await?;
-        facts.available_minor = wallets.payer.is_active.then_some(wallets.payer.available_minor);
+        facts.available_minor = wallets
+            .payer
+            .is_active
+            .then_some(wallets.payer.available_minor);
         if let Some(counterparty) = &mut facts.counterparty {
-            counterparty.is_closed = wallets.payee.as_ref().is_some_and(|wallet| !wallet.is_active);
+            counterparty.is_closed = wallets
+                .payee
+                .as_ref()
+                .is_some_and(|wallet| !wallet.is_active);
         }
         verdict = decision::decide(&facts);
         locked = Some(wallets);
     }
-    conclude(conn, &Outcome { org_id, payment, policy: policy.as_ref(), verdict, started, now }, locked).await
+    conclude(
+        conn,
+        &Outcome {
+            org_id,
+            payment,
+            policy: policy.as_ref(),
+            verdict,
+            started,
+            now,
+        },
+        locked,
+    )
+    .await
 }
 
 fn facts<'a>(
@@ -203,7 +253,11 @@ fn facts<'a>(
 }
 
 /// Writes the outcome, moves the money when approved, and words the answer.
-async fn conclude(conn: &mut Conn, outcome: &Outcome<'_>, locked: Option<Locked>) -> Result<pb::RequestPaymentResponse> {
+async fn conclude(
+    conn: &mut Conn,
+    outcome: &Outcome<'_>,
+    locked: Option<Locked>,
+) -> Result<pb::RequestPaymentResponse> {
     let authorization = record::store(conn, outcome).await?;
     let approved = outcome.verdict == Verdict::Approved;
     if let (true, Some(wallets)) = (approved, locked) {
@@ -219,15 +273,27 @@ async fn conclude(conn: &mut Conn, outcome: &Outcome<'_>, locked: Option<Locked>
             compliance_status: authorization.compliance_status,
             processing_time_ms: authorization.processing_time_ms,
         }),
-        settlement: approved.then(|| pb::Settlement { settled_at: Some(timestamp(outcome.now)) }),
+        settlement: approved.then(|| pb::Settlement {
+            settled_at: Some(timestamp(outcome.now)),
+        }),
     })
 }
 
 /// Waits until no other request of the agent is being decided, on any replica; released with the transaction.
 async fn lock_payer(conn: &mut Conn, org_id: &str, agent_id: &str) -> Result<()> {
-    let hash = digest(&SHA256, format!("pay\u{1f}{org_id}\u{1f}{agent_id}").as_bytes());
-    let key = hash.as_ref().iter().take(8).fold(0_i64, |key, byte| (key << 8) | i64::from(*byte));
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(key).execute(conn).await?;
+    let hash = digest(
+        &SHA256,
+        format!("pay\u{1f}{org_id}\u{1f}{agent_id}").as_bytes(),
+    );
+    let key = hash
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(0_i64, |key, byte| (key << 8) | i64::from(*byte));
+    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+        .bind::<BigInt, _>(key)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -241,38 +307,72 @@ mod tests {
         pb::RequestPaymentRequest {
             requesting_agent_id: "agent-a".to_owned(),
             counterparty_agent_id: Some("agent-b".to_owned()),
-            amount: Some(Decimal { value: "2500.00".to_owned() }),
+            amount: Some(Decimal {
+                value: "2500.00".to_owned(),
+            }),
             tx_type: "vendor_payment".to_owned(),
             ..Default::default()
         }
     }
 
     fn faults(request: pb::RequestPaymentRequest) -> Vec<String> {
-        read("org_a", request).unwrap_err().violations.into_iter().map(|v| v.field).collect()
+        read("org_a", request)
+            .unwrap_err()
+            .violations
+            .into_iter()
+            .map(|v| v.field)
+            .collect()
     }
 
     #[test]
     fn defaults_and_own_organisation() {
-        let (payment, keyed) =
-            read("org_a", pb::RequestPaymentRequest { counterparty_org_id: Some("org_a".to_owned()), ..request() }).unwrap();
-        assert_eq!((payment.amount_minor, payment.currency.as_str(), payment.metadata.as_str()), (250_000, "USD", "{}"));
+        let (payment, keyed) = read(
+            "org_a",
+            pb::RequestPaymentRequest {
+                counterparty_org_id: Some("org_a".to_owned()),
+                ..request()
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            (
+                payment.amount_minor,
+                payment.currency.as_str(),
+                payment.metadata.as_str()
+            ),
+            (250_000, "USD", "{}")
+        );
         assert_eq!(payment.payee.unwrap().other_org_id, None);
         assert!(keyed.is_none());
     }
 
     #[test]
     fn every_fault_at_once() {
-        assert_eq!(faults(pb::RequestPaymentRequest::default()), ["requesting_agent_id", "amount", "tx_type"]);
         assert_eq!(
-            faults(pb::RequestPaymentRequest { metadata: Some(Json { text: "[]".to_owned() }), ..request() }),
+            faults(pb::RequestPaymentRequest::default()),
+            ["requesting_agent_id", "amount", "tx_type"]
+        );
+        assert_eq!(
+            faults(pb::RequestPaymentRequest {
+                metadata: Some(Json {
+                    text: "[]".to_owned()
+                }),
+                ..request()
+            }),
             ["metadata"]
         );
         assert_eq!(
-            faults(pb::RequestPaymentRequest { counterparty_agent_id: Some("agent-a".to_owned()), ..request() }),
+            faults(pb::RequestPaymentRequest {
+                counterparty_agent_id: Some("agent-a".to_owned()),
+                ..request()
+            }),
             ["counterparty_agent_id"]
         );
-        let to_nobody =
-            pb::RequestPaymentRequest { counterparty_agent_id: None, counterparty_org_id: Some("org_b".to_owned()), ..request() };
+        let to_nobody = pb::RequestPaymentRequest {
+            counterparty_agent_id: None,
+            counterparty_org_id: Some("org_b".to_owned()),
+            ..request()
+        };
         assert_eq!(faults(to_nobody), ["counterparty_agent_id"]);
         // The same name in another organisation is another agent.
         let elsewhere = pb::RequestPaymentRequest {

@@ -26,17 +26,34 @@ pub(super) struct Locked {
 
 /// Locks the wallets of a payment in the order of their ids; the payee's is created before, so that nothing is waited
 /// for while a row is locked. The payer's must exist.
-pub(super) async fn lock(conn: &mut Conn, org_id: &str, payment: &Payment, now: DateTime<Utc>) -> Result<Locked> {
+pub(super) async fn lock(
+    conn: &mut Conn,
+    org_id: &str,
+    payment: &Payment,
+    now: DateTime<Utc>,
+) -> Result<Locked> {
     let currency = payment.currency.as_str();
     let (payee_org_id, payee_agent_id) = match &payment.payee {
         Some(payee) => (payee.org_id(org_id), payee.agent_id.as_str()),
         None => (org_id, payment.agent_id.as_str()),
     };
-    if payment.payee.is_some() && wallet_rows::find(conn, payee_org_id, payee_agent_id, currency).await?.is_none() {
-        wallet_rows::insert(conn, &WalletRow::empty(payee_org_id, payee_agent_id, currency, now)).await?;
+    if payment.payee.is_some()
+        && wallet_rows::find(conn, payee_org_id, payee_agent_id, currency)
+            .await?
+            .is_none()
+    {
+        wallet_rows::insert(
+            conn,
+            &WalletRow::empty(payee_org_id, payee_agent_id, currency, now),
+        )
+        .await?;
     }
-    let of_payer = wallets::org_id.eq(org_id).and(wallets::agent_id.eq(&payment.agent_id));
-    let of_payee = wallets::org_id.eq(payee_org_id).and(wallets::agent_id.eq(payee_agent_id));
+    let of_payer = wallets::org_id
+        .eq(org_id)
+        .and(wallets::agent_id.eq(&payment.agent_id));
+    let of_payee = wallets::org_id
+        .eq(payee_org_id)
+        .and(wallets::agent_id.eq(payee_agent_id));
     let rows = wallets::table
         .filter(wallets::currency.eq(currency).and(of_payer.or(of_payee)))
         .order((wallets::id, wallets::org_id))
@@ -54,20 +71,32 @@ pub(super) async fn lock(conn: &mut Conn, org_id: &str, payment: &Payment, now: 
     }
     match payer {
         Some(payer) if payee.is_some() == payment.payee.is_some() => Ok(Locked { payer, payee }),
-        _ => Err(Error::internal(anyhow::anyhow!("a wallet vanished while it was being locked"))),
+        _ => Err(Error::internal(anyhow::anyhow!(
+            "a wallet vanished while it was being locked"
+        ))),
     }
 }
 
 /// Debits the payer, credits the payee, and writes the journal.
-pub(super) async fn settle(conn: &mut Conn, outcome: &Outcome<'_>, transaction_id: &str, locked: Locked) -> Result<()> {
+pub(super) async fn settle(
+    conn: &mut Conn,
+    outcome: &Outcome<'_>,
+    transaction_id: &str,
+    locked: Locked,
+) -> Result<()> {
     let (payment, now) = (outcome.payment, outcome.now);
-    let Locked { mut payer, mut payee } = locked;
+    let Locked {
+        mut payer,
+        mut payee,
+    } = locked;
     let amount_minor = payment.amount_minor;
     payer.available_minor = payer
         .available_minor
         .checked_sub(amount_minor)
         .filter(|available| *available >= 0)
-        .ok_or_else(|| Error::internal(anyhow::anyhow!("an approved payment exceeds the balance")))?;
+        .ok_or_else(|| {
+            Error::internal(anyhow::anyhow!("an approved payment exceeds the balance"))
+        })?;
     payer.lifetime_sent_minor = add(payer.lifetime_sent_minor, amount_minor)?;
     store(conn, &payer, now).await?;
     if let Some(payee) = &mut payee {
@@ -89,11 +118,17 @@ pub(super) async fn settle(conn: &mut Conn, outcome: &Outcome<'_>, transaction_i
 }
 
 fn add(balance_minor: i64, amount_minor: i64) -> Result<i64> {
-    balance_minor.checked_add(amount_minor).ok_or_else(|| balance_too_large("amount"))
+    balance_minor
+        .checked_add(amount_minor)
+        .ok_or_else(|| balance_too_large("amount"))
 }
 
 fn account(wallet: &WalletRow) -> Account<'_> {
-    Account::Wallet { org_id: &wallet.org_id, id: &wallet.id, balance_after_minor: wallet.available_minor }
+    Account::Wallet {
+        org_id: &wallet.org_id,
+        id: &wallet.id,
+        balance_after_minor: wallet.available_minor,
+    }
 }
 
 /// Writes the balances of a locked wallet.

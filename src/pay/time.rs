@@ -6,7 +6,10 @@ use prost_types::Timestamp;
 /// The instant as a message.
 pub(super) fn timestamp(at: DateTime<Utc>) -> Timestamp {
     // The nanoseconds of an instant fit: they are below two billion.
-    Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos().min(999_999_999).cast_signed() }
+    Timestamp {
+        seconds: at.timestamp(),
+        nanos: at.timestamp_subsec_nanos().min(999_999_999).cast_signed(),
+    }
 }
 
 /// The instant as a message, if there is one.

@@ -218,7 +218,9 @@ impl From<TransactionRow> for pb::TransactionDetail {
             currency: row.currency,
             tx_type: row.tx_type,
             status: row.status,
-            metadata: Some(JsonMessage { text: row.metadata.0 }),
+            metadata: Some(JsonMessage {
+                text: row.metadata.0,
+            }),
             created_at: Some(timestamp(row.created_at)),
         }
     }
@@ -239,7 +241,11 @@ impl From<AuthorizationRow> for pb::AuthorizationRecord {
 
 impl From<PaymentEventRow> for pb::PaymentEventSummary {
     fn from(row: PaymentEventRow) -> Self {
-        Self { id: row.id, event_type: row.event_type, created_at: Some(timestamp(row.created_at)) }
+        Self {
+            id: row.id,
+            event_type: row.event_type,
+            created_at: Some(timestamp(row.created_at)),
+        }
     }
 }
 
@@ -248,7 +254,9 @@ impl From<PaymentEventRow> for pb::PaymentEvent {
         Self {
             id: row.id,
             event_type: row.event_type,
-            event_data: Some(JsonMessage { text: row.event_data.to_string() }),
+            event_data: Some(JsonMessage {
+                text: row.event_data.to_string(),
+            }),
             created_at: Some(timestamp(row.created_at)),
         }
     }
@@ -261,9 +269,18 @@ pub async fn insert(
     authorization: &AuthorizationRow,
     events: &[PaymentEventRow],
 ) -> QueryResult<()> {
-    diesel::insert_into(transactions::table).values(transaction).execute(conn).await?;
-    diesel::insert_into(authorizations::table).values(authorization).execute(conn).await?;
-    diesel::insert_into(payment_events::table).values(events).execute(conn).await?;
+    diesel::insert_into(transactions::table)
+        .values(transaction)
+        .execute(conn)
+        .await?;
+    diesel::insert_into(authorizations::table)
+        .values(authorization)
+        .execute(conn)
+        .await?;
+    diesel::insert_into(payment_events::table)
+        .values(events)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -271,7 +288,13 @@ pub async fn insert(
 pub async fn find(conn: &mut Conn, org_id: &str, id: &str) -> QueryResult<Option<TransactionRow>> {
     transactions::table
         .filter(transactions::id.eq(id))
-        .filter(transactions::org_id.eq(org_id).or(transactions::counterparty_org_id.eq(org_id).assume_not_null()))
+        .filter(
+            transactions::org_id
+                .eq(org_id)
+                .or(transactions::counterparty_org_id
+                    .eq(org_id)
+                    .assume_not_null()),
+        )
         .select(TransactionRow::as_select())
         .first(conn)
         .await
@@ -279,9 +302,17 @@ pub async fn find(conn: &mut Conn, org_id: &str, id: &str) -> QueryResult<Option
 }
 
 /// The decision on a transaction of the paying organisation.
-pub async fn authorization(conn: &mut Conn, org_id: &str, transaction_id: &str) -> QueryResult<Option<AuthorizationRow>> {
+pub async fn authorization(
+    conn: &mut Conn,
+    org_id: &str,
+    transaction_id: &str,
+) -> QueryResult<Option<AuthorizationRow>> {
     authorizations::table
-        .filter(authorizations::org_id.eq(org_id).and(authorizations::transaction_id.eq(transaction_id)))
+        .filter(
+            authorizations::org_id
+                .eq(org_id)
+                .and(authorizations::transaction_id.eq(transaction_id)),
+        )
         .select(AuthorizationRow::as_select())
         .first(conn)
         .await
@@ -289,9 +320,17 @@ pub async fn authorization(conn: &mut Conn, org_id: &str, transaction_id: &str) 
 }
 
 /// The history of a transaction of the paying organisation, oldest first.
-pub async fn history(conn: &mut Conn, org_id: &str, transaction_id: &str) -> QueryResult<Vec<PaymentEventRow>> {
+pub async fn history(
+    conn: &mut Conn,
+    org_id: &str,
+    transaction_id: &str,
+) -> QueryResult<Vec<PaymentEventRow>> {
     payment_events::table
-        .filter(payment_events::org_id.eq(org_id).and(payment_events::transaction_id.eq(transaction_id)))
+        .filter(
+            payment_events::org_id
+                .eq(org_id)
+                .and(payment_events::transaction_id.eq(transaction_id)),
+        )
         .order(payment_events::seq)
         .select(PaymentEventRow::as_select())
         .load(conn)
@@ -299,7 +338,11 @@ pub async fn history(conn: &mut Conn, org_id: &str, transaction_id: &str) -> Que
 }
 
 /// The transactions the organisation pays or receives, newest first. Each side is read in the order of its own index.
-pub async fn list(conn: &mut Conn, org_id: &str, filter: &Filter) -> QueryResult<Vec<TransactionRow>> {
+pub async fn list(
+    conn: &mut Conn,
+    org_id: &str,
+    filter: &Filter,
+) -> QueryResult<Vec<TransactionRow>> {
     const SIDE: &str = "($2 IS NULL OR status = $2) AND ($3 IS NULL OR tx_type = $3) \
          AND ($4 IS NULL OR requesting_agent_id = $4 OR counterparty_agent_id = $4) \
          AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6) \

@@ -24,18 +24,32 @@ impl WalletService for Pay {
     ) -> Result<Response<pb::ListWalletsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let mut conn = self.db.connection().await?;
-        let rows = wallets::list(&mut conn, caller.org_id()?).await.map_err(Error::from)?;
-        Ok(Response::new(pb::ListWalletsResponse { wallets: rows.into_iter().map(Into::into).collect() }))
+        let rows = wallets::list(&mut conn, caller.org_id()?)
+            .await
+            .map_err(Error::from)?;
+        Ok(Response::new(pb::ListWalletsResponse {
+            wallets: rows.into_iter().map(Into::into).collect(),
+        }))
     }
 
-    async fn get_wallet(&self, request: Request<pb::GetWalletRequest>) -> Result<Response<pb::GetWalletResponse>, Status> {
+    async fn get_wallet(
+        &self,
+        request: Request<pb::GetWalletRequest>,
+    ) -> Result<Response<pb::GetWalletResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(find(self, &caller, request.into_inner()).await?))
+        Ok(Response::new(
+            find(self, &caller, request.into_inner()).await?,
+        ))
     }
 
-    async fn fund_wallet(&self, request: Request<pb::FundWalletRequest>) -> Result<Response<pb::FundWalletResponse>, Status> {
+    async fn fund_wallet(
+        &self,
+        request: Request<pb::FundWalletRequest>,
+    ) -> Result<Response<pb::FundWalletResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(fund(self, &caller, request.into_inner()).await?))
+        Ok(Response::new(
+            fund(self, &caller, request.into_inner()).await?,
+        ))
     }
 
     async fn withdraw_wallet(
@@ -43,7 +57,9 @@ impl WalletService for Pay {
         request: Request<pb::WithdrawWalletRequest>,
     ) -> Result<Response<pb::WithdrawWalletResponse>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(withdraw(self, &caller, request.into_inner()).await?))
+        Ok(Response::new(
+            withdraw(self, &caller, request.into_inner()).await?,
+        ))
     }
 }
 
@@ -55,14 +71,20 @@ struct Change {
     keyed: Option<Keyed>,
 }
 
-async fn find(pay: &Pay, caller: &Caller, request: pb::GetWalletRequest) -> Result<pb::GetWalletResponse> {
+async fn find(
+    pay: &Pay,
+    caller: &Caller,
+    request: pb::GetWalletRequest,
+) -> Result<pb::GetWalletResponse> {
     caller.require_agent(&request.agent_id)?;
     let mut input = Input::default();
     let currency = input.currency(request.currency.as_deref());
     input.finish()?;
     let mut conn = pay.db.connection().await?;
     let row = wallets::require(&mut conn, caller.org_id()?, &request.agent_id, &currency).await?;
-    Ok(pb::GetWalletResponse { wallet: Some(row.into()) })
+    Ok(pb::GetWalletResponse {
+        wallet: Some(row.into()),
+    })
 }
 
 fn read(
@@ -86,14 +108,37 @@ fn read(
         currency: Some(currency.clone()),
         idempotency_key: None,
     };
-    let keyed = key.map(|key| Keyed::new(caller.org_id()?, scope, key, &canonical.encode_to_vec())).transpose()?;
-    Ok(Change { agent_id, currency, amount_minor, keyed })
+    let keyed = key
+        .map(|key| Keyed::new(caller.org_id()?, scope, key, &canonical.encode_to_vec()))
+        .transpose()?;
+    Ok(Change {
+        agent_id,
+        currency,
+        amount_minor,
+        keyed,
+    })
 }
 
 /// Adds money from outside. Repeating it under its idempotency key gives the first answer.
-async fn fund(pay: &Pay, caller: &Caller, request: pb::FundWalletRequest) -> Result<pb::FundWalletResponse> {
-    let pb::FundWalletRequest { agent_id, amount, currency, idempotency_key } = request;
-    let change = read(caller, "pay.fund_wallet", agent_id, amount, currency, idempotency_key)?;
+async fn fund(
+    pay: &Pay,
+    caller: &Caller,
+    request: pb::FundWalletRequest,
+) -> Result<pb::FundWalletResponse> {
+    let pb::FundWalletRequest {
+        agent_id,
+        amount,
+        currency,
+        idempotency_key,
+    } = request;
+    let change = read(
+        caller,
+        "pay.fund_wallet",
+        agent_id,
+        amount,
+        currency,
+        idempotency_key,
+    )?;
     let (org_id, now) = (caller.org_id()?, pay.clock.now());
     pay.db
         .transaction("pay_fund_wallet", async |conn: &mut Conn| {
@@ -102,7 +147,15 @@ async fn fund(pay: &Pay, caller: &Caller, request: pb::FundWalletRequest) -> Res
             {
                 return pb::FundWalletResponse::decode(bytes.as_slice()).map_err(Error::internal);
             }
-            let wallet = wallets::fund(conn, org_id, &change.agent_id, &change.currency, change.amount_minor, now).await?;
+            let wallet = wallets::fund(
+                conn,
+                org_id,
+                &change.agent_id,
+                &change.currency,
+                change.amount_minor,
+                now,
+            )
+            .await?;
             let reply = pb::FundWalletResponse {
                 funded: true,
                 agent_id: wallet.agent_id,
@@ -118,18 +171,43 @@ async fn fund(pay: &Pay, caller: &Caller, request: pb::FundWalletRequest) -> Res
 }
 
 /// Takes money out. Repeating it under its idempotency key gives the first answer.
-async fn withdraw(pay: &Pay, caller: &Caller, request: pb::WithdrawWalletRequest) -> Result<pb::WithdrawWalletResponse> {
-    let pb::WithdrawWalletRequest { agent_id, amount, currency, idempotency_key } = request;
-    let change = read(caller, "pay.withdraw_wallet", agent_id, amount, currency, idempotency_key)?;
+async fn withdraw(
+    pay: &Pay,
+    caller: &Caller,
+    request: pb::WithdrawWalletRequest,
+) -> Result<pb::WithdrawWalletResponse> {
+    let pb::WithdrawWalletRequest {
+        agent_id,
+        amount,
+        currency,
+        idempotency_key,
+    } = request;
+    let change = read(
+        caller,
+        "pay.withdraw_wallet",
+        agent_id,
+        amount,
+        currency,
+        idempotency_key,
+    )?;
     let (org_id, now) = (caller.org_id()?, pay.clock.now());
     pay.db
         .transaction("pay_withdraw_wallet", async |conn: &mut Conn| {
             if let Some(keyed) = &change.keyed
                 && let Claim::Replay(bytes) = idempotency::claim(conn, keyed, now).await?
             {
-                return pb::WithdrawWalletResponse::decode(bytes.as_slice()).map_err(Error::internal);
+                return pb::WithdrawWalletResponse::decode(bytes.as_slice())
+                    .map_err(Error::internal);
             }
-            let wallet = wallets::withdraw(conn, org_id, &change.agent_id, &change.currency, change.amount_minor, now).await?;
+            let wallet = wallets::withdraw(
+                conn,
+                org_id,
+                &change.agent_id,
+                &change.currency,
+                change.amount_minor,
+                now,
+            )
+            .await?;
             let reply = pb::WithdrawWalletResponse {
                 withdrawn: true,
                 agent_id: wallet.agent_id,

@@ -4,7 +4,10 @@
 //! carries the condition.
 
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryResult, SelectableHelper, prelude::*};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryResult,
+    SelectableHelper, prelude::*,
+};
 use diesel_async::RunQueryDsl;
 
 use crate::{
@@ -118,9 +121,19 @@ pub async fn list(conn: &mut Conn, org_id: &str) -> QueryResult<Vec<WalletRow>> 
 }
 
 /// The wallet of an agent in a currency.
-pub async fn find(conn: &mut Conn, org_id: &str, agent_id: &str, currency: &str) -> QueryResult<Option<WalletRow>> {
+pub async fn find(
+    conn: &mut Conn,
+    org_id: &str,
+    agent_id: &str,
+    currency: &str,
+) -> QueryResult<Option<WalletRow>> {
     wallets::table
-        .filter(wallets::org_id.eq(org_id).and(wallets::agent_id.eq(agent_id)).and(wallets::currency.eq(currency)))
+        .filter(
+            wallets::org_id
+                .eq(org_id)
+                .and(wallets::agent_id.eq(agent_id))
+                .and(wallets::currency.eq(currency)),
+        )
         .select(WalletRow::as_select())
         .first(conn)
         .await
@@ -139,12 +152,22 @@ pub async fn insert(conn: &mut Conn, row: &WalletRow) -> QueryResult<bool> {
 }
 
 /// The wallet of an agent; 404 when there is none.
-pub async fn require(conn: &mut Conn, org_id: &str, agent_id: &str, currency: &str) -> Result<WalletRow> {
-    find(conn, org_id, agent_id, currency).await?.ok_or_else(|| not_found(agent_id, currency))
+pub async fn require(
+    conn: &mut Conn,
+    org_id: &str,
+    agent_id: &str,
+    currency: &str,
+) -> Result<WalletRow> {
+    find(conn, org_id, agent_id, currency)
+        .await?
+        .ok_or_else(|| not_found(agent_id, currency))
 }
 
 fn not_found(agent_id: &str, currency: &str) -> Error {
-    Error::not_found("WALLET_NOT_FOUND", format!("Agent {agent_id} has no {currency} wallet"))
+    Error::not_found(
+        "WALLET_NOT_FOUND",
+        format!("Agent {agent_id} has no {currency} wallet"),
+    )
 }
 
 /// Adds money from outside and returns the wallet; 404 without an active wallet, 400 when it cannot hold so much.
@@ -157,7 +180,12 @@ pub async fn fund(
     now: DateTime<Utc>,
 ) -> Result<WalletRow> {
     let funded = diesel::update(wallets::table)
-        .filter(wallets::org_id.eq(org_id).and(wallets::agent_id.eq(agent_id)).and(wallets::currency.eq(currency)))
+        .filter(
+            wallets::org_id
+                .eq(org_id)
+                .and(wallets::agent_id.eq(agent_id))
+                .and(wallets::currency.eq(currency)),
+        )
         .filter(wallets::is_active.and(wallets::available_minor.le(i64::MAX - amount_minor)))
         .set((
             wallets::available_minor.eq(wallets::available_minor + amount_minor),
@@ -174,9 +202,20 @@ pub async fn fund(
             _ => Err(not_found(agent_id, currency)),
         };
     };
-    let to = Account::Wallet { org_id, id: &wallet.id, balance_after_minor: wallet.available_minor };
-    let movement =
-        Movement { org_id, kind: JournalKind::Fund, transaction_id: None, currency, amount_minor, from: Account::External, to };
+    let to = Account::Wallet {
+        org_id,
+        id: &wallet.id,
+        balance_after_minor: wallet.available_minor,
+    };
+    let movement = Movement {
+        org_id,
+        kind: JournalKind::Fund,
+        transaction_id: None,
+        currency,
+        amount_minor,
+        from: Account::External,
+        to,
+    };
     ledger::post(conn, &movement, now).await?;
     Ok(wallet)
 }
@@ -192,7 +231,12 @@ pub async fn withdraw(
     now: DateTime<Utc>,
 ) -> Result<WalletRow> {
     let withdrawn = diesel::update(wallets::table)
-        .filter(wallets::org_id.eq(org_id).and(wallets::agent_id.eq(agent_id)).and(wallets::currency.eq(currency)))
+        .filter(
+            wallets::org_id
+                .eq(org_id)
+                .and(wallets::agent_id.eq(agent_id))
+                .and(wallets::currency.eq(currency)),
+        )
         .filter(wallets::is_active.and(wallets::available_minor.ge(amount_minor)))
         .set((
             wallets::available_minor.eq(wallets::available_minor - amount_minor),
@@ -207,14 +251,27 @@ pub async fn withdraw(
         return match find(conn, org_id, agent_id, currency).await? {
             Some(wallet) if wallet.is_active => Err(Error::precondition(
                 "INSUFFICIENT_BALANCE",
-                format!("The available balance of agent {agent_id} does not cover the amount; withdraw less"),
+                format!(
+                    "The available balance of agent {agent_id} does not cover the amount; withdraw less"
+                ),
             )),
             _ => Err(not_found(agent_id, currency)),
         };
     };
-    let from = Account::Wallet { org_id, id: &wallet.id, balance_after_minor: wallet.available_minor };
-    let movement =
-        Movement { org_id, kind: JournalKind::Withdraw, transaction_id: None, currency, amount_minor, from, to: Account::External };
+    let from = Account::Wallet {
+        org_id,
+        id: &wallet.id,
+        balance_after_minor: wallet.available_minor,
+    };
+    let movement = Movement {
+        org_id,
+        kind: JournalKind::Withdraw,
+        transaction_id: None,
+        currency,
+        amount_minor,
+        from,
+        to: Account::External,
+    };
     ledger::post(conn, &movement, now).await?;
     Ok(wallet)
 }
