@@ -50,6 +50,9 @@ const SHARDS: usize = 16;
 /// Keys of one shard in memory; beyond it, an arbitrary key that is not durable is forgotten.
 const MOST_KEYS: usize = 8_192;
 
+/// A full shard is not swept for every new key: a flood of keys must not buy a scan each.
+const SWEEP_INTERVAL_US: i64 = 1_000_000;
+
 /// The limits' counters, cheap to clone.
 #[derive(Clone)]
 pub struct Rates(Arc<Inner>);
@@ -68,7 +71,9 @@ struct Inner {
 #[derive(Default)]
 struct Shard {
     keys: HashMap<Arc<str>, Entry, RandomState>,
+    /// The size at which it is worth sweeping again.
     sweep_at: usize,
+    swept_at_us: i64,
 }
 
 #[derive(Default)]
@@ -264,7 +269,8 @@ impl Rates {
 
 impl Shard {
     fn insert(&mut self, key: Arc<str>, entry: Entry, now: DateTime<Utc>) {
-        if self.keys.len() >= self.sweep_at {
+        let since_us = now.timestamp_micros().saturating_sub(self.swept_at_us);
+        if self.keys.len() >= self.sweep_at && since_us >= SWEEP_INTERVAL_US {
             self.sweep(now);
         }
         if self.keys.len() >= MOST_KEYS
@@ -283,6 +289,7 @@ impl Shard {
             // The day of a durable key is in the database.
             in_use || !entry.window.is_idle(now_us, !entry.durable)
         });
+        self.swept_at_us = now_us;
         self.sweep_at = (self.keys.len() * 2).clamp(256, MOST_KEYS);
     }
 }
