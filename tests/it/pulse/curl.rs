@@ -1,0 +1,172 @@
+//! The curl examples of the document, run by a shell as they are printed; only the host and the key are put in.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{Desk, invoice};
+use crate::support::shape;
+
+/// The examples of the routes served, in the document's order, with the status and shape each must have.
+const EXAMPLES: &[(&str, u16, &str)] = &[
+    (
+        r#"curl -X POST https://your-instance.pulse.app/pulse-api/payments/request \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "requesting_agent_id": "agent-treasury-ops",
+    "counterparty_agent_id": "agent-vendor-pay",
+    "amount": 2500.00,
+    "currency": "USD",
+    "tx_type": "vendor_payment",
+    "category": "operations",
+    "description": "Invoice INV-2026-0412",
+    "reference_id": "INV-2026-0412"
+  }'"#,
+        200,
+        "{transaction_id status authorization{decision reason_code compliance_status processing_time_ms} settlement{settled_at}}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/payments?status=settled&limit=20" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{transactions[{id requesting_agent_id requesting_org_id counterparty_agent_id counterparty_org_id amount currency \
+         tx_type category description reference_id status settled_at created_at}] count limit offset}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/payments/txn_9f8e7d6c5b4a" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{transaction{id requesting_agent_id requesting_org_id counterparty_agent_id amount currency tx_type status metadata{} \
+         created_at} authorization{id decision reason_code processing_time_ms created_at} \
+         events[{id event_type created_at}] escrow}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/payments/txn_9f8e7d6c5b4a/events" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{events[{id event_type event_data{decision reason_code} created_at}|{id event_type event_data{settled_at} created_at}]}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/wallets" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{wallets[{id agent_id currency available_balance held_balance lifetime_sent lifetime_received last_transaction_at \
+         is_active created_at}]}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/wallets/agent-treasury-ops" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{id org_id agent_id currency available_balance held_balance lifetime_sent lifetime_received last_transaction_at \
+         is_active created_at updated_at}",
+    ),
+    (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/wallets/agent-treasury-ops/fund" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"amount": 10000, "currency": "USD"}'"#,
+        200,
+        "{funded agent_id amount new_balance}",
+    ),
+    (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/wallets/agent-treasury-ops/withdraw" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"amount": 5000, "currency": "USD"}'"#,
+        200,
+        "{withdrawn agent_id amount new_balance}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/policies" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{policies[{id org_id policy_name agent_id max_per_transaction max_daily max_monthly currency require_human_above \
+         approved_counterparties[] blocked_counterparties[] allowed_categories[] compliance_precheck \
+         compliance_jurisdictions[] is_active created_at}]}",
+    ),
+    (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/policies" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "policy_name": "Treasury Agent Policy",
+    "agent_id": "agent-treasury-ops",
+    "max_per_transaction": 50000,
+    "max_daily": 200000,
+    "max_monthly": 2000000,
+    "require_human_above": 100000,
+    "allowed_categories": ["treasury", "operations"],
+    "compliance_jurisdictions": ["US_FEDERAL", "US_STATE_NY"]
+  }'"#,
+        201,
+        "{id org_id policy_name agent_id max_per_transaction max_daily max_monthly currency require_human_above \
+         approved_counterparties[] blocked_counterparties[] allowed_categories[] compliance_precheck \
+         compliance_jurisdictions[] is_active created_at}",
+    ),
+    (
+        r#"curl -X PATCH "https://your-instance.pulse.app/pulse-api/policies/pol_abc123" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"max_per_transaction": 75000, "max_daily": 300000}'"#,
+        200,
+        "{updated}",
+    ),
+    (
+        r#"curl -X DELETE "https://your-instance.pulse.app/pulse-api/policies/pol_abc123" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{deleted soft}",
+    ),
+    (r#"curl "https://your-instance.pulse.app/pulse-api/health""#, 200, "{status version timestamp}"),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/meta" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{organization{id name slug type parent_org_id created_at} permissions[] \
+         api_key{id name prefix created_at last_used_at ip_whitelist[] allowed_agents[]} rate_limits{per_minute daily}}",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_the_document_run_as_printed() {
+    let desk = Desk::open().await;
+    desk.api().post("/payments/request", &invoice()).await.expect_status(200);
+    // The examples name a transaction and a policy; these get those names.
+    for statement in [
+        "INSERT INTO transactions (org_id, id, requesting_agent_id, counterparty_agent_id, amount_minor, currency, tx_type, \
+         metadata, status, settled_at, created_at) SELECT org_id, 'txn_9f8e7d6c5b4a', requesting_agent_id, \
+         counterparty_agent_id, amount_minor, currency, tx_type, metadata, status, settled_at, created_at FROM transactions",
+        "INSERT INTO authorizations SELECT org_id, 'auth_x1y2z3', 'txn_9f8e7d6c5b4a', decision, reason_code, reason_detail, \
+         compliance_status, processing_time_ms, created_at FROM authorizations",
+        "INSERT INTO payment_events (org_id, id, transaction_id, event_type, event_data, created_at) SELECT org_id, id, \
+         'txn_9f8e7d6c5b4a', event_type, event_data, created_at FROM payment_events ORDER BY seq",
+        "UPDATE policies SET id = 'pol_abc123'",
+    ] {
+        desk.app.sql(statement).await;
+    }
+    // The settings that make curl print the status after the body; the command line stays as printed.
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join(".curlrc"), "silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \"\\n%{http_code}\"\n").unwrap();
+    let host = desk.app.pulse().base.replace("/pulse-api", "");
+    for (example, status, expected) in EXAMPLES {
+        let command = example.replace("https://your-instance.pulse.app", &host).replace("YOUR_API_KEY", &desk.key);
+        let output = tokio::process::Command::new("sh")
+            .args(["-c", &command])
+            .env("CURL_HOME", home.path())
+            .env("HOME", home.path())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let (body, code) = printed.rsplit_once('\n').unwrap();
+        assert_eq!((code, shape(body).as_str()), (status.to_string().as_str(), *expected), "{example}: {body}");
+    }
+    // The sums of the examples: 50,000 − two payments of 2,500, one of them before; + 10,000 − 5,000.
+    let wallet = desk.api().get("/wallets/agent-treasury-ops").await.expect_status(200);
+    assert_eq!(wallet.json["available_balance"], json!(50_000.0));
+    assert_ne!(wallet.json["last_transaction_at"], Value::Null);
+    desk.app.stop().await;
+}

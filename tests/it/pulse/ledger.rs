@@ -1,0 +1,72 @@
+//! The ledger behind the wallets: after anything that happened, it explains every balance.
+
+use futures_util::future::join_all;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::json;
+
+use super::{Desk, PAYEE, PAYER};
+
+const AGENTS: [&str; 4] = [PAYER, PAYEE, "agent-c", "agent-d"];
+
+/// Rows that contradict the ledger, one statement per invariant; none may give a row.
+const CONTRADICTIONS: [&str; 6] = [
+    "SELECT org_id, journal_id FROM ledger_entries GROUP BY org_id, journal_id, currency HAVING sum(amount_minor) <> 0",
+    "SELECT currency FROM ledger_entries GROUP BY currency HAVING sum(amount_minor) <> 0",
+    "SELECT w.id FROM wallets w LEFT JOIN ledger_entries e ON e.account_org_id = w.org_id AND e.wallet_id = w.id \
+     GROUP BY w.org_id, w.id HAVING w.available_minor + w.held_minor <> coalesce(sum(e.amount_minor), 0)",
+    "SELECT 1 FROM (SELECT balance_after_minor, sum(amount_minor) OVER (PARTITION BY account_org_id, wallet_id ORDER BY seq) \
+     AS total FROM ledger_entries WHERE account = 'wallet') AS running WHERE balance_after_minor <> total",
+    "SELECT t.id FROM transactions t LEFT JOIN ledger_journals j ON j.org_id = t.org_id AND j.transaction_id = t.id \
+     GROUP BY t.org_id, t.id, t.status HAVING count(j.id) <> CASE t.status WHEN 'settled' THEN 1 ELSE 0 END",
+    "SELECT w.id FROM wallets w LEFT JOIN transactions t ON t.org_id = w.org_id AND t.requesting_agent_id = w.agent_id \
+     AND t.currency = w.currency AND t.status = 'settled' GROUP BY w.org_id, w.id \
+     HAVING w.lifetime_sent_minor <> coalesce(sum(t.amount_minor), 0)",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_ledger_explains_every_balance_after_a_random_mix() {
+    const SEED: u64 = 4264;
+    let app = crate::support::TestApp::builder().config(|config| config.rates.scale = 100).start().await;
+    let desk = Desk::furnish(app).await;
+    for agent in &AGENTS[2..] {
+        desk.app.wallet(&desk.org_id, agent, "USD", 50_000).await;
+    }
+    // Four clients at once; small balances, so that many are refused or denied.
+    let clients = (0..4_u64).map(|client| {
+        let desk = &desk;
+        async move {
+            let mut random = StdRng::seed_from_u64(SEED + client);
+            for _ in 0..30 {
+                let agent = AGENTS[random.random_range(0..AGENTS.len())];
+                let other = AGENTS[random.random_range(0..AGENTS.len())];
+                let amount = f64::from(random.random_range(1..60_000_u32)) / 100.0;
+                let reply = match random.random_range(0..10) {
+                    0 => desk.api().post(&format!("/wallets/{agent}/fund"), &json!({"amount": amount})).await,
+                    1 | 2 => desk.api().post(&format!("/wallets/{agent}/withdraw"), &json!({"amount": amount})).await,
+                    3 => desk.pay(json!({"requesting_agent_id": agent, "counterparty_agent_id": null, "amount": amount})).await,
+                    _ => {
+                        let payment = json!({"requesting_agent_id": agent, "counterparty_agent_id": other, "amount": amount});
+                        desk.pay(payment).await
+                    }
+                };
+                assert!(matches!(reply.status, 200 | 400), "{}: {}", reply.status, reply.text);
+            }
+        }
+    });
+    join_all(clients).await;
+
+    assert!(desk.app.sql_number("SELECT count(*) FROM transactions WHERE status = 'settled'").await > 20);
+    for contradiction in CONTRADICTIONS {
+        let rows = desk.app.sql(contradiction).await;
+        assert!(rows.is_empty(), "{contradiction}: {rows:?}");
+    }
+    // What the API shows is what the ledger says.
+    let external = "SELECT -sum(amount_minor)::bigint FROM ledger_entries WHERE account = 'external'";
+    let outside = desk.app.sql_number(external).await;
+    let mut shown = 0;
+    for wallet in desk.api().get("/wallets").await.expect_status(200).json["wallets"].as_array().unwrap() {
+        shown += (wallet["available_balance"].as_f64().unwrap() * 100.0).round() as i64;
+    }
+    assert_eq!(shown, outside);
+    desk.app.stop().await;
+}
