@@ -1,0 +1,31 @@
+# make run    installs what is missing, builds, and starts everything with demo data
+# make test   the same for the tests, then runs all of them
+BUF_VERSION := 1.75.0
+TOOLS := .tools
+
+.PHONY: run test install install-buf lint-proto bench-start
+
+run: install
+	cargo build --release --bin pulpo
+	./target/release/pulpo dev
+
+test: install
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --workspace --no-fail-fast && cargo test --workspace --doc; \
+	else \
+	  cargo test --workspace --no-fail-fast; \
+	fi
+
+# Postgres, curl and a C compiler from the system's packages; says what it does, does nothing twice.
+install:
+	@scripts/install.sh
+
+install-buf:
+	@test -x $(TOOLS)/node_modules/.bin/buf || npm install --silent --no-audit --no-fund --prefix $(TOOLS) @bufbuild/buf@$(BUF_VERSION)
+
+lint-proto: install-buf
+	$(TOOLS)/node_modules/.bin/buf lint
+
+bench-start: install
+	cargo build --release --bin pulpo
+	bench/start.sh
