@@ -4,6 +4,7 @@
 //! → a domain function → Postgres. Domains never import one another; they meet in `events`.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connectors;

@@ -76,22 +76,13 @@ impl BuiltIn {
             sockets_are_temporary,
             _lock: lock,
         };
-        cluster::create_database(&started.url_of("postgres"))?;
+        cluster::create_database(&address(&started.sockets, "postgres"))?;
         Ok(started)
     }
 
     /// Where the database is, as key=value pairs.
     pub fn url(&self) -> String {
-        self.url_of(NAME)
-    }
-
-    fn url_of(&self, database: &str) -> String {
-        let folder = self
-            .sockets
-            .to_string_lossy()
-            .replace('\\', "\\\\")
-            .replace('\'', "\\'");
-        format!("host='{folder}' port=5432 user={NAME} dbname={database}")
+        address(&self.sockets, NAME)
     }
 
     /// Stops the server: open transactions are rolled back, everything committed is on disk. Does nothing the second
@@ -118,6 +109,20 @@ impl Drop for BuiltIn {
             tracing::error!(error = %format!("{error:#}"), "the built-in Postgres could not be stopped");
         }
     }
+}
+
+/// Where the database of `data_dir` is while another process of ours runs its server.
+pub fn running_url(data_dir: &Path) -> Option<String> {
+    let cluster = data_dir.canonicalize().ok()?.join("pg");
+    process::running_sockets(&cluster).map(|sockets| address(&sockets, NAME))
+}
+
+fn address(sockets: &Path, database: &str) -> String {
+    let folder = sockets
+        .to_string_lossy()
+        .replace('\\', "\\\\")
+        .replace('\'', "\\'");
+    format!("host='{folder}' port=5432 user={NAME} dbname={database}")
 }
 
 /// One program per data folder; the kernel lets go of the lock however the program ends.

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::Child,
     time::{Duration, Instant},
 };
@@ -174,6 +174,15 @@ pub(super) fn stop_leftover(cluster: &Path) -> Result<()> {
         }
     }
     bail!("the Postgres that was left over (process {pid}) does not stop")
+}
+
+/// The socket folder of the server of `cluster`, when it runs and is ready.
+pub(super) fn running_sockets(cluster: &Path) -> Option<PathBuf> {
+    let state = std::fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    let lines: Vec<_> = state.lines().map(str::trim).collect();
+    let pid = Pid::from_raw(lines.first()?.parse().ok()?);
+    // The fifth line is the socket folder.
+    (lines.get(7) == Some(&"ready") && is_server_of(pid, cluster)).then(|| PathBuf::from(lines[4]))
 }
 
 /// Whether the process was started as the server of `cluster`. A zombie has no arguments and so is none.

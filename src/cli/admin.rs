@@ -1,0 +1,225 @@
+//! `pulpo admin`: what an operator creates, by the same rules as at the doors. Every command prints one JSON object.
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::console;
+use crate::{
+    clock::Clock,
+    config::Config,
+    db::{Conn, Db, migrate},
+    hub::admin as hub,
+    identity::{
+        admin as identity,
+        keys::{KeyKind, NewKey},
+        memberships::Role,
+        users::UserRole,
+    },
+    pay::{admin as pay, money},
+    secrets::Secrets,
+};
+
+/// What to create.
+#[derive(Debug, Subcommand)]
+pub(super) enum Admin {
+    /// Creates an organisation.
+    CreateOrg {
+        /// Its name.
+        #[arg(long)]
+        name: String,
+    },
+    /// Creates a user, in an organisation or without one.
+    CreateUser {
+        /// Address to log in with.
+        #[arg(long)]
+        email: String,
+        /// Name to show.
+        #[arg(long)]
+        name: String,
+        /// Password; one is made and printed when absent.
+        #[arg(long)]
+        password: Option<String>,
+        /// Makes the user an operator of the deployment platform.
+        #[arg(long)]
+        admin: bool,
+        /// The organisation to join.
+        #[arg(long)]
+        org: Option<String>,
+        /// What the user may do there: owner, member or viewer.
+        #[arg(long, default_value = "member", requires = "org")]
+        role: String,
+    },
+    /// Creates an API key and prints it once.
+    CreateKey {
+        /// The organisation it belongs to.
+        #[arg(long)]
+        org: String,
+        /// The API it opens.
+        #[arg(long, value_enum)]
+        api: Api,
+        /// Name to show.
+        #[arg(long)]
+        name: String,
+        /// The user it acts for, by id.
+        #[arg(long)]
+        user: Option<Uuid>,
+        /// What it may do, comma-separated.
+        #[arg(long, value_delimiter = ',')]
+        permissions: Vec<String>,
+        /// Addresses and networks it may be used from, comma-separated; everywhere when absent.
+        #[arg(long, value_delimiter = ',')]
+        ip_whitelist: Vec<String>,
+        /// Agents it may act for, comma-separated; all when absent.
+        #[arg(long, value_delimiter = ',')]
+        allowed_agents: Vec<String>,
+    },
+    /// Creates a wallet.
+    CreateWallet {
+        /// The organisation.
+        #[arg(long)]
+        org: String,
+        /// The agent that owns it.
+        #[arg(long)]
+        agent: String,
+        /// ISO 4217 code.
+        #[arg(long, default_value = "USD")]
+        currency: String,
+        /// The opening balance, for example 1000.00; nothing when absent.
+        #[arg(long)]
+        amount: Option<String>,
+    },
+    /// Creates a connection of the hub.
+    CreateConnection {
+        /// The tenant.
+        #[arg(long)]
+        org: String,
+        /// The connector, as the catalogue names it.
+        #[arg(long)]
+        connector: String,
+        /// Name to show.
+        #[arg(long)]
+        name: String,
+        /// source, destination or both.
+        #[arg(long, default_value = "both")]
+        direction: String,
+        /// active, shadow, paused or error.
+        #[arg(long, default_value = "active")]
+        state: String,
+        /// Settings without secrets, as a JSON object.
+        #[arg(long, default_value = "{}")]
+        settings: String,
+        /// Signs the webhooks that come in.
+        #[arg(long)]
+        webhook_secret: Option<String>,
+    },
+}
+
+/// The APIs that have keys.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Api {
+    /// A tenant key of the hub.
+    Pullpush,
+    /// An access key of the workspace.
+    Puppyone,
+    /// A payments key.
+    Pulse,
+    /// An integrations token.
+    Integrations,
+}
+
+impl From<Api> for KeyKind {
+    fn from(api: Api) -> Self {
+        match api {
+            Api::Pullpush => Self::Tenant,
+            Api::Puppyone => Self::Access,
+            Api::Pulse => Self::Payment,
+            Api::Integrations => Self::Integration,
+        }
+    }
+}
+
+/// Creates it in the database at `url`, which is brought up to date first.
+pub(super) async fn run(command: Admin, config: &Config, url: &str) -> Result<()> {
+    migrate::run(url).await?;
+    let db = Db::new(url, 1);
+    let clock = Clock::system();
+    let created = match command {
+        Admin::CreateOrg { name } => {
+            let row = identity::create_organization(&db, &clock, &name).await?;
+            json!({"organization_id": row.id, "name": row.name, "slug": row.slug})
+        }
+        Admin::CreateUser { .. } => create_user(&db, &clock, command).await?,
+        Admin::CreateKey { org, api, name, user, permissions, ip_whitelist, allowed_agents } => {
+            let kind = api.into();
+            let new = NewKey { org_id: org, user_id: user, kind, name, permissions, ip_whitelist, allowed_agents };
+            let (row, key) = identity::create_key(&db, &clock, new).await?;
+            json!({"key_id": row.id, "organization_id": row.org_id, "prefix": row.prefix, "key": key})
+        }
+        Admin::CreateWallet { org, agent, currency, amount } => {
+            let amount = amount.as_deref().unwrap_or("0");
+            let opening_minor = if amount == "0" {
+                0
+            } else {
+                money::parse_amount(amount).map_err(|rule| anyhow!("--amount {rule}"))?
+            };
+            let now = clock.now();
+            let row = db
+                .transaction("admin_create_wallet", async |conn: &mut Conn| {
+                    pay::create_wallet(conn, &org, &agent, &currency, opening_minor, now).await
+                })
+                .await?;
+            json!({"wallet_id": row.id, "organization_id": org, "agent_id": agent, "currency": currency,
+                   "available": money::format_minor(row.available_minor)})
+        }
+        Admin::CreateConnection { .. } => create_connection(&db, &clock, config, command).await?,
+    };
+    console::line(&serde_json::to_string_pretty(&created)?)
+}
+
+async fn create_user(db: &Db, clock: &Clock, command: Admin) -> Result<Value> {
+    let Admin::CreateUser { email, name, password, admin, org, role } = command else { return Ok(Value::Null) };
+    let role = Role::parse(&role).context("--role must be owner, member or viewer")?;
+    let is_made = password.is_none();
+    let password = password.unwrap_or_else(|| crate::ids::secret("", 24));
+    let user_role = if admin { UserRole::Admin } else { UserRole::User };
+    let user = identity::create_user(db, clock, &email, &name, &password, user_role).await?;
+    if let Some(org) = &org {
+        identity::add_member(db, clock, org, user.id, role).await?;
+    }
+    let mut shown = json!({"user_id": user.id.to_string(), "email": user.email, "organization_id": org});
+    if is_made {
+        shown["password"] = Value::String(password);
+    }
+    Ok(shown)
+}
+
+async fn create_connection(db: &Db, clock: &Clock, config: &Config, command: Admin) -> Result<Value> {
+    let Admin::CreateConnection { org, connector, name, direction, state, settings, webhook_secret } = command else {
+        return Ok(Value::Null);
+    };
+    let master_key = config.secrets.master_key.as_ref();
+    let master_key = master_key.context("PULPO_MASTER_KEY is not set; give the one the server runs with")?;
+    let mut key = [0; 32];
+    hex::decode_to_slice(master_key.expose(), &mut key)?;
+    let secrets = Secrets::new(key);
+    let settings: Value = serde_json::from_str(&settings).context("--settings must be a JSON object")?;
+    let now = clock.now();
+    let row = db
+        .transaction("admin_create_connection", async |conn: &mut Conn| {
+            let new = hub::NewConnection {
+                org_id: org.clone(),
+                connector_type: connector.clone(),
+                name: name.clone(),
+                direction: direction.clone(),
+                state: state.clone(),
+                config: settings.clone(),
+                webhook_secret: webhook_secret.clone(),
+            };
+            hub::create_connection(conn, &secrets, new, now).await
+        })
+        .await?;
+    Ok(json!({"connection_id": row.id, "organization_id": row.org_id, "connector": row.connector_type,
+              "state": row.state}))
+}

@@ -1,0 +1,143 @@
+//! Postgres, the runtime and the server, started in this order and stopped in the other.
+
+use std::{convert::Infallible, future::Future, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{console, demo};
+use crate::{
+    app::App,
+    config::{Config, LogFormat},
+    db::{
+        builtin::{BuiltIn, Options},
+        migrate,
+    },
+    server::Server,
+    telemetry::{self, Telemetry},
+};
+
+/// What is left of the runtime's tasks after the server has drained gets this long.
+const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the data is.
+pub(super) enum Database {
+    /// A server of ours, and its address.
+    BuiltIn(BuiltIn, String),
+    /// The address of somebody else's.
+    External(String),
+}
+
+impl Database {
+    /// Starts the built-in server of `data_dir`.
+    pub(super) fn built_in(data_dir: &Path, config: &Config) -> Result<Self> {
+        let options = Options {
+            postgres_bin: config.database.postgres_bin.clone(),
+            pool_size: config.database.pool_size,
+        };
+        let server = BuiltIn::start(data_dir, &options)?;
+        let url = server.url();
+        Ok(Self::BuiltIn(server, url))
+    }
+
+    /// Its address.
+    pub(super) fn url(&self) -> &str {
+        match self {
+            Self::BuiltIn(_, url) | Self::External(url) => url,
+        }
+    }
+
+    fn stop(self) -> Result<()> {
+        match self {
+            Self::BuiltIn(mut server, _) => server.stop(),
+            Self::External(_) => Ok(()),
+        }
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C. With a `demo_dir`, its demo organisation is made and shown.
+pub(super) fn serve(config: Config, database: Database, format: LogFormat, demo_dir: Option<&Path>) -> Result<()> {
+    let runtime = runtime()?;
+    let telemetry = {
+        let _entered = runtime.enter();
+        telemetry::init(&config.log, format)?
+    };
+    let served = runtime.block_on(serve_until_stopped(config, database.url(), demo_dir));
+    finish(runtime, telemetry);
+    let stopped = database.stop();
+    served.and(stopped)
+}
+
+/// Brings the database up to date.
+pub(super) fn migrate(database: &Database) -> Result<()> {
+    let applied = block_on(migrate::run(database.url()))?;
+    console::line(&format!("{applied} migrations applied; the database is up to date"))
+}
+
+/// Runs `work` to its end on a runtime of its own.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime()?.block_on(work)
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("pulpo")
+        .build()
+        .context("cannot start the runtime")
+}
+
+fn finish(runtime: Runtime, telemetry: Telemetry) {
+    telemetry.shut_down();
+    runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
+}
+
+async fn serve_until_stopped(config: Config, database_url: &str, demo_dir: Option<&Path>) -> Result<()> {
+    tracing::info!(configuration = %config.redacted(), "starting");
+    if config.rates.scale != 1 {
+        tracing::warn!(scale = config.rates.scale, "every documented rate limit is multiplied; for load tests only");
+    }
+    let applied = migrate::run(database_url).await?;
+    tracing::info!(applied, "the database is up to date");
+    let app = App::build(config, database_url)?;
+    let metrics = app.metrics.clone();
+    let server = Server::bind(app.clone()).await?;
+    let addresses = server.addresses();
+    let welcome = match demo_dir {
+        Some(data_dir) => demo::prepare(&app, data_dir, addresses).await?,
+        None => String::new(),
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // The server asks for this only after every listener accepts.
+    let shutdown = async move {
+        let ready = format!(
+            "{welcome}ready: pullpush {} pushpaka {} puppyone {} pulse {} integrations {}",
+            addresses.pullpush, addresses.pushpaka, addresses.puppyone, addresses.pulse, addresses.integrations
+        );
+        if let Err(error) = console::line(&ready) {
+            tracing::warn!(%error, "standard output is closed");
+        }
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("interrupted"),
+        }
+    };
+    tokio::select! {
+        done = server.run(shutdown) => done,
+        never = upkeep(&metrics) => match never {},
+    }
+}
+
+/// Folds metrics together as long as it is polled.
+async fn upkeep(metrics: &PrometheusHandle) -> Infallible {
+    let mut interval = tokio::time::interval(telemetry::UPKEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        metrics.run_upkeep();
+    }
+}
