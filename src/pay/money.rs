@@ -118,7 +118,7 @@ pub fn display(currency: &str, minor: i64) -> String {
         }
         out.push(digit);
     }
-    if units % 100 != 0 {
+    if !units.is_multiple_of(100) {
         out.push_str(&format!(".{:02}", units % 100));
     }
     out
