@@ -235,8 +235,6 @@ pub(crate) fn parse_ip_rule(entry: &str) -> Option<IpNet> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use http::HeaderValue;
 
     use super::*;

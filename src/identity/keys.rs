@@ -5,13 +5,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::{digest, schema::api_keys, words::words};
-use crate::{
-    db::Conn,
-    error::{Error, Result},
-    ids,
-    proto::pulpo::options::v1::Scheme,
-};
+use super::{authenticate, digest, schema::api_keys, words::words};
+use crate::{db::Conn, error::Result, ids, proto::pulpo::options::v1::Scheme};
 
 words! {
     /// Which API a key opens.
@@ -190,10 +185,7 @@ pub async fn rotate_tenant_keys(
     .get_results(conn)
     .await?;
     let Some(presented) = revoked.into_iter().find(|key| key.id == presented_key_id) else {
-        return Err(Error::unauthenticated(
-            "INVALID_CREDENTIAL",
-            "This credential is not valid; check it or ask for a new one",
-        ));
+        return Err(authenticate::invalid());
     };
     let new = NewKey {
         org_id: presented.org_id,

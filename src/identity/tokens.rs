@@ -114,8 +114,6 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use chrono::Utc;
 
     use super::*;
