@@ -136,22 +136,34 @@ pub struct IntegrationEvent {
 impl Connector {
     /// What is wrong with it.
     pub(super) fn faults(&self) -> Vec<String> {
-        let Some(webhook) = &self.webhook else { return Vec::new() };
+        let Some(webhook) = &self.webhook else {
+            return Vec::new();
+        };
         let mut faults = Vec::new();
         if webhook.signatures.is_empty() {
             faults.push("webhook.signatures is empty: nothing would verify it".to_owned());
         }
         let sources = [&webhook.event_type, &webhook.external_id];
-        let headers = webhook.signatures.iter().map(|s| &s.header).chain(sources.iter().filter_map(|s| s.header.as_ref()));
+        let headers = webhook
+            .signatures
+            .iter()
+            .map(|s| &s.header)
+            .chain(sources.iter().filter_map(|s| s.header.as_ref()));
         for header in headers {
             if http::HeaderName::from_lowercase(header.as_bytes()).is_err() {
                 faults.push(format!("{header:?} is not a header name in lower case"));
             }
         }
         let pointers = sources.iter().flat_map(|s| &s.pointers);
-        for pointer in pointers.chain(&webhook.array_path).chain(&webhook.entity_id).chain(&webhook.occurred_at) {
+        for pointer in pointers
+            .chain(&webhook.array_path)
+            .chain(&webhook.entity_id)
+            .chain(&webhook.occurred_at)
+        {
             if !pointer.starts_with('/') {
-                faults.push(format!("{pointer:?} is not a JSON pointer: it must start with /"));
+                faults.push(format!(
+                    "{pointer:?} is not a JSON pointer: it must start with /"
+                ));
             }
         }
         if webhook.default_event_type.is_empty() {
@@ -171,17 +183,28 @@ impl Integration {
             }
         };
         word("type", &self.kind, &["prebuilt", "custom"]);
-        word("direction", &self.direction, &["inbound", "outbound", "both"]);
+        word(
+            "direction",
+            &self.direction,
+            &["inbound", "outbound", "both"],
+        );
         for setting in &self.settings_schema {
             let kinds = ["string", "secret", "number", "boolean", "select", "url"];
             word(&format!("type of {}", setting.key), &setting.kind, &kinds);
         }
         for event in &self.events {
-            word(&format!("direction of {}", event.event_type), &event.direction, &["inbound", "outbound"]);
+            word(
+                &format!("direction of {}", event.event_type),
+                &event.direction,
+                &["inbound", "outbound"],
+            );
         }
         for setting in &self.settings_schema {
             if (setting.kind == "select") == setting.options.is_empty() {
-                faults.push(format!("{} must have options exactly when it is a select", setting.key));
+                faults.push(format!(
+                    "{} must have options exactly when it is a select",
+                    setting.key
+                ));
             }
         }
         if self.events.is_empty() {

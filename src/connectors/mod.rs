@@ -15,18 +15,42 @@ use self::manifest::{Connector, Integration};
 use crate::error::{Error, Result};
 
 const CONNECTORS: [(&str, &str); 6] = [
-    ("hub/csv-poll.json", include_str!("catalogue/hub/csv-poll.json")),
-    ("hub/flowretail.json", include_str!("catalogue/hub/flowretail.json")),
-    ("hub/generic.json", include_str!("catalogue/hub/generic.json")),
+    (
+        "hub/csv-poll.json",
+        include_str!("catalogue/hub/csv-poll.json"),
+    ),
+    (
+        "hub/flowretail.json",
+        include_str!("catalogue/hub/flowretail.json"),
+    ),
+    (
+        "hub/generic.json",
+        include_str!("catalogue/hub/generic.json"),
+    ),
     ("hub/github.json", include_str!("catalogue/hub/github.json")),
-    ("hub/magento.json", include_str!("catalogue/hub/magento.json")),
-    ("hub/shopify.json", include_str!("catalogue/hub/shopify.json")),
+    (
+        "hub/magento.json",
+        include_str!("catalogue/hub/magento.json"),
+    ),
+    (
+        "hub/shopify.json",
+        include_str!("catalogue/hub/shopify.json"),
+    ),
 ];
 
 const INTEGRATIONS: [(&str, &str); 3] = [
-    ("integrations/custom.json", include_str!("catalogue/integrations/custom.json")),
-    ("integrations/klaviyo.json", include_str!("catalogue/integrations/klaviyo.json")),
-    ("integrations/webhook-out.json", include_str!("catalogue/integrations/webhook-out.json")),
+    (
+        "integrations/custom.json",
+        include_str!("catalogue/integrations/custom.json"),
+    ),
+    (
+        "integrations/klaviyo.json",
+        include_str!("catalogue/integrations/klaviyo.json"),
+    ),
+    (
+        "integrations/webhook-out.json",
+        include_str!("catalogue/integrations/webhook-out.json"),
+    ),
 ];
 
 /// Every manifest there is.
@@ -40,23 +64,42 @@ static CATALOGUE: LazyLock<Result<Catalogue, String>> = LazyLock::new(Catalogue:
 
 /// The catalogue. Fails only where [`check`] at start would have.
 pub fn catalogue() -> Result<&'static Catalogue> {
-    CATALOGUE.as_ref().map_err(|faults| Error::internal(anyhow::anyhow!("{faults}")))
+    CATALOGUE
+        .as_ref()
+        .map_err(|faults| Error::internal(anyhow::anyhow!("{faults}")))
 }
 
 /// Checks every manifest; call it at start. The error lists all faults.
 pub fn check() -> anyhow::Result<()> {
-    CATALOGUE.as_ref().map(drop).map_err(|faults| anyhow::anyhow!("{faults}"))
+    CATALOGUE
+        .as_ref()
+        .map(drop)
+        .map_err(|faults| anyhow::anyhow!("{faults}"))
 }
 
 impl Catalogue {
     fn load() -> Result<Self, String> {
         let mut faults = Vec::new();
-        let connectors = parse(&CONNECTORS, |c: &Connector| (c.kind.clone(), c.faults()), &mut faults);
-        let integrations = parse(&INTEGRATIONS, |i: &Integration| (i.service.clone(), i.faults()), &mut faults);
+        let connectors = parse(
+            &CONNECTORS,
+            |c: &Connector| (c.kind.clone(), c.faults()),
+            &mut faults,
+        );
+        let integrations = parse(
+            &INTEGRATIONS,
+            |i: &Integration| (i.service.clone(), i.faults()),
+            &mut faults,
+        );
         if faults.is_empty() {
-            return Ok(Self { connectors, integrations });
+            return Ok(Self {
+                connectors,
+                integrations,
+            });
         }
-        Err(format!("the catalogue of connectors is faulty:\n  {}", faults.join("\n  ")))
+        Err(format!(
+            "the catalogue of connectors is faulty:\n  {}",
+            faults.join("\n  ")
+        ))
     }
 
     /// The hub connector of this type.
@@ -120,8 +163,16 @@ mod tests {
         let text = r#"{"type":"x","name":"X","description":"","webhook":{"signatures":[],"default_event_type":"",
             "event_type":{"header":"X-Upper"},"external_id":{"pointers":["id"]}}}"#;
         let mut faults = Vec::new();
-        parse(&[("x.json", text), ("y.json", "{")], |c: &Connector| (c.kind.clone(), c.faults()), &mut faults);
+        parse(
+            &[("x.json", text), ("y.json", "{")],
+            |c: &Connector| (c.kind.clone(), c.faults()),
+            &mut faults,
+        );
         assert_eq!(faults.len(), 5, "{faults:#?}");
-        assert!(faults.iter().all(|fault| fault.starts_with("x.json: ") || fault.starts_with("y.json: ")));
+        assert!(
+            faults
+                .iter()
+                .all(|fault| fault.starts_with("x.json: ") || fault.starts_with("y.json: "))
+        );
     }
 }

@@ -37,13 +37,20 @@ pub fn verify<'h>(
     secret: &[u8],
     body: &[u8],
 ) -> bool {
-    let present = signatures.iter().find_map(|signature| Some((signature, header(&signature.header)?)));
+    let present = signatures
+        .iter()
+        .find_map(|signature| Some((signature, header(&signature.header)?)));
     // A connection without a secret can vouch for nothing.
-    present.is_some_and(|(signature, value)| !secret.is_empty() && matches(signature, value.trim(), secret, body))
+    present.is_some_and(|(signature, value)| {
+        !secret.is_empty() && matches(signature, value.trim(), secret, body)
+    })
 }
 
 fn matches(signature: &Signature, value: &str, secret: &[u8], body: &[u8]) -> bool {
-    let prefixed = signature.prefixes.iter().find_map(|(prefix, algorithm)| Some((value.strip_prefix(prefix)?, *algorithm)));
+    let prefixed = signature
+        .prefixes
+        .iter()
+        .find_map(|(prefix, algorithm)| Some((value.strip_prefix(prefix)?, *algorithm)));
     let (value, algorithm) = prefixed.unwrap_or((value, signature.algorithm));
     let given = match signature.encoding {
         Encoding::Hex => hex::decode(value).ok(),
@@ -71,8 +78,19 @@ mod tests {
     const BODY: &[u8] = b"{\"id\": 1}";
 
     fn accepted(connector: &str, header: &str, value: &str) -> bool {
-        let webhook = catalogue().unwrap().connector(connector).unwrap().webhook.as_ref().unwrap();
-        verify(&webhook.signatures, |name| (name == header).then_some(value), b"secret", BODY)
+        let webhook = catalogue()
+            .unwrap()
+            .connector(connector)
+            .unwrap()
+            .webhook
+            .as_ref()
+            .unwrap();
+        verify(
+            &webhook.signatures,
+            |name| (name == header).then_some(value),
+            b"secret",
+            BODY,
+        )
     }
 
     fn hex_of(algorithm: hmac::Algorithm) -> String {
@@ -83,18 +101,37 @@ mod tests {
     fn each_connector_reads_its_own_header() {
         let sha256 = hex_of(hmac::HMAC_SHA256);
         let sha1 = hex_of(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY);
-        let base64 = STANDARD.encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"secret"), BODY));
+        let base64 = STANDARD.encode(hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, b"secret"),
+            BODY,
+        ));
         assert!(accepted("magento", "x-magento-signature", &sha256));
         assert!(accepted("generic", "x-signature", &sha256));
         assert!(accepted("generic", "x-signature", &sha256.to_uppercase()));
         assert!(accepted("flowretail", "x-signature", &sha256));
-        assert!(accepted("github", "x-hub-signature", &format!("sha1={sha1}")));
-        assert!(accepted("github", "x-hub-signature", &format!("sha256={sha256}")));
-        assert!(accepted("github", "x-hub-signature-256", &format!("sha256={sha256}")));
+        assert!(accepted(
+            "github",
+            "x-hub-signature",
+            &format!("sha1={sha1}")
+        ));
+        assert!(accepted(
+            "github",
+            "x-hub-signature",
+            &format!("sha256={sha256}")
+        ));
+        assert!(accepted(
+            "github",
+            "x-hub-signature-256",
+            &format!("sha256={sha256}")
+        ));
         assert!(accepted("shopify", "x-shopify-hmac-sha256", &base64));
 
         assert!(!accepted("magento", "x-signature", &sha256));
-        assert!(!accepted("github", "x-hub-signature", &format!("sha1={sha256}")));
+        assert!(!accepted(
+            "github",
+            "x-hub-signature",
+            &format!("sha1={sha256}")
+        ));
         assert!(!accepted("shopify", "x-shopify-hmac-sha256", &sha256));
         assert!(!accepted("generic", "x-signature", ""));
         assert!(!accepted("generic", "x-signature", &sha256[..62]));
@@ -102,9 +139,17 @@ mod tests {
 
     #[test]
     fn other_bytes_other_secrets_and_no_secret_are_refused() {
-        let webhook = catalogue().unwrap().connector("generic").unwrap().webhook.as_ref().unwrap();
+        let webhook = catalogue()
+            .unwrap()
+            .connector("generic")
+            .unwrap()
+            .webhook
+            .as_ref()
+            .unwrap();
         let signed = hex_of(hmac::HMAC_SHA256);
-        let check = |secret: &[u8], body: &[u8]| verify(&webhook.signatures, |_| Some(&signed), secret, body);
+        let check = |secret: &[u8], body: &[u8]| {
+            verify(&webhook.signatures, |_| Some(&signed), secret, body)
+        };
         assert!(check(b"secret", BODY));
         assert!(!check(b"secret", b"{\"id\":1}"));
         assert!(!check(b"secret2", BODY));

@@ -35,13 +35,18 @@ pub fn parse<'b, 'h>(
     body: &'b [u8],
 ) -> Result<Vec<Parsed<'b>>, String> {
     let text = std::str::from_utf8(body).map_err(|_| "must be UTF-8".to_owned())?;
-    let root: &RawValue = serde_json::from_str(text).map_err(|error| format!("must be JSON: {error}"))?;
+    let root: &RawValue =
+        serde_json::from_str(text).map_err(|error| format!("must be JSON: {error}"))?;
     if depth(text) > MOST_DEPTH {
-        return Err(format!("must not be nested deeper than {MOST_DEPTH} levels"));
+        return Err(format!(
+            "must not be nested deeper than {MOST_DEPTH} levels"
+        ));
     }
     let batch = match &webhook.array_path {
         _ if root.get().starts_with('[') => elements(root),
-        Some(path) => find(root, path).filter(|found| found.get().starts_with('[')).and_then(elements),
+        Some(path) => find(root, path)
+            .filter(|found| found.get().starts_with('['))
+            .and_then(elements),
         None => None,
     };
     let is_batch = batch.is_some();
@@ -54,16 +59,31 @@ pub fn parse<'b, 'h>(
         if !item.get().starts_with('{') {
             return Err("must be a JSON object, or a list of objects".to_owned());
         }
-        let foreign = value(&webhook.event_type, &header, item).or_else(|| value(&webhook.event_type, &header, root));
+        let foreign = value(&webhook.event_type, &header, item)
+            .or_else(|| value(&webhook.event_type, &header, root));
         let foreign = foreign.unwrap_or_else(|| webhook.default_event_type.clone());
         let event_type = match webhook.event_type_map.get(&foreign) {
             Some(None) => continue,
             Some(Some(canonical)) => canonical.clone(),
             None => foreign,
         };
-        let external_id = external_id(webhook, &header, item, &event_type, is_batch.then_some(index));
-        let occurred_at = webhook.occurred_at.iter().find_map(|pointer| scalar(item, pointer));
-        events.push(Parsed { event_type, external_id, occurred_at, payload: item.get() });
+        let external_id = external_id(
+            webhook,
+            &header,
+            item,
+            &event_type,
+            is_batch.then_some(index),
+        );
+        let occurred_at = webhook
+            .occurred_at
+            .iter()
+            .find_map(|pointer| scalar(item, pointer));
+        events.push(Parsed {
+            event_type,
+            external_id,
+            occurred_at,
+            payload: item.get(),
+        });
     }
     Ok(events)
 }
@@ -78,29 +98,57 @@ fn external_id<'h>(
     index: Option<usize>,
 ) -> String {
     let source = &webhook.external_id;
-    if let Some(id) = source.pointers.iter().find_map(|pointer| scalar(item, pointer)) {
+    if let Some(id) = source
+        .pointers
+        .iter()
+        .find_map(|pointer| scalar(item, pointer))
+    {
         return id;
     }
-    if let Some(id) = source.header.as_deref().and_then(header).filter(|id| !id.is_empty()) {
+    if let Some(id) = source
+        .header
+        .as_deref()
+        .and_then(header)
+        .filter(|id| !id.is_empty())
+    {
         return index.map_or_else(|| id.to_owned(), |index| format!("{id}:{index}"));
     }
     let state = hex::encode(&digest(&SHA256, item.get().as_bytes()).as_ref()[..16]);
-    match webhook.entity_id.iter().find_map(|pointer| scalar(item, pointer)) {
+    match webhook
+        .entity_id
+        .iter()
+        .find_map(|pointer| scalar(item, pointer))
+    {
         Some(entity) => format!("{event_type}:{entity}:{state}"),
         None => format!("{event_type}:{state}"),
     }
 }
 
-fn value<'h>(source: &Source, header: impl Fn(&str) -> Option<&'h str>, item: &RawValue) -> Option<String> {
-    let in_header = source.header.as_deref().and_then(header).filter(|value| !value.is_empty());
-    in_header.map(str::to_owned).or_else(|| source.pointers.iter().find_map(|pointer| scalar(item, pointer)))
+fn value<'h>(
+    source: &Source,
+    header: impl Fn(&str) -> Option<&'h str>,
+    item: &RawValue,
+) -> Option<String> {
+    let in_header = source
+        .header
+        .as_deref()
+        .and_then(header)
+        .filter(|value| !value.is_empty());
+    in_header.map(str::to_owned).or_else(|| {
+        source
+            .pointers
+            .iter()
+            .find_map(|pointer| scalar(item, pointer))
+    })
 }
 
 /// The text of a string, or a number as it is written; nothing for an empty string or anything else.
 fn scalar(item: &RawValue, pointer: &str) -> Option<String> {
     let raw = find(item, pointer)?;
     match raw.get().as_bytes().first()? {
-        b'"' => serde_json::from_str(raw.get()).ok().filter(|text: &String| !text.is_empty()),
+        b'"' => serde_json::from_str(raw.get())
+            .ok()
+            .filter(|text: &String| !text.is_empty()),
         b'-' | b'0'..=b'9' => Some(raw.get().to_owned()),
         _ => None,
     }

@@ -45,8 +45,13 @@ pub async fn create_connection(
     let secret = match new.webhook_secret {
         None => None,
         webhook_secret => {
-            let text = serde_json::to_vec(&Credentials { webhook_secret }).map_err(Error::internal)?;
-            Some(secrets.seal(conn, &new.org_id, &context(&id), &text).await?)
+            let text =
+                serde_json::to_vec(&Credentials { webhook_secret }).map_err(Error::internal)?;
+            Some(
+                secrets
+                    .seal(conn, &new.org_id, &context(&id), &text)
+                    .await?,
+            )
         }
     };
     let row = ConnectionRow {
@@ -61,22 +66,45 @@ pub async fn create_connection(
         created_at: now,
         updated_at: now,
     };
-    diesel::insert_into(connections::table).values(&row).execute(conn).await?;
+    diesel::insert_into(connections::table)
+        .values(&row)
+        .execute(conn)
+        .await?;
     Ok(row)
 }
 
 fn check(new: &NewConnection) -> Result<()> {
-    if connectors::catalogue()?.connector(&new.connector_type).is_none() {
-        let known: Vec<&str> = connectors::catalogue()?.connectors().map(|c| c.kind.as_str()).collect();
-        return Err(Error::invalid("connectorType", format!("must be one of {}", known.join(", "))));
+    if connectors::catalogue()?
+        .connector(&new.connector_type)
+        .is_none()
+    {
+        let known: Vec<&str> = connectors::catalogue()?
+            .connectors()
+            .map(|c| c.kind.as_str())
+            .collect();
+        return Err(Error::invalid(
+            "connectorType",
+            format!("must be one of {}", known.join(", ")),
+        ));
     }
     let words = [
-        ("direction", &new.direction, &["source", "destination", "both"][..]),
-        ("state", &new.state, &["active", "shadow", "paused", "error"][..]),
+        (
+            "direction",
+            &new.direction,
+            &["source", "destination", "both"][..],
+        ),
+        (
+            "state",
+            &new.state,
+            &["active", "shadow", "paused", "error"][..],
+        ),
     ];
     for (field, value, known) in words {
         if !known.contains(&value.as_str()) {
-            return Err(Error::invalid(field, format!("must be one of {}", known.join(", "))));
+            return Err(Error::invalid(
+                field,
+                format!("must be one of {}", known.join(", ")),
+            ));
         }
     }
     if new.name.trim().is_empty() {

@@ -62,16 +62,27 @@ impl ConnectionRow {
 
     /// Whether the tenant has this connection, in whatever state. Error: `CONNECTION_NOT_FOUND`.
     pub(super) async fn require(conn: &mut Conn, org_id: &str, id: &str) -> Result<()> {
-        let row = connections::table.find((org_id, id)).select(connections::id);
+        let row = connections::table
+            .find((org_id, id))
+            .select(connections::id);
         let found: Option<String> = row.first(conn).await.optional()?;
         found.map(drop).ok_or_else(not_found)
     }
 
     /// Its credentials, opened; empty when it has none.
-    pub(super) async fn credentials(&self, conn: &mut Conn, secrets: &Secrets) -> Result<Credentials> {
-        let Some(sealed) = &self.secret else { return Ok(Credentials::default()) };
-        let opened = secrets.open(conn, &self.org_id, &context(&self.id), sealed).await?;
-        serde_json::from_slice(&opened).map_err(|_| Error::internal(anyhow::anyhow!("credentials are not JSON")))
+    pub(super) async fn credentials(
+        &self,
+        conn: &mut Conn,
+        secrets: &Secrets,
+    ) -> Result<Credentials> {
+        let Some(sealed) = &self.secret else {
+            return Ok(Credentials::default());
+        };
+        let opened = secrets
+            .open(conn, &self.org_id, &context(&self.id), sealed)
+            .await?;
+        serde_json::from_slice(&opened)
+            .map_err(|_| Error::internal(anyhow::anyhow!("credentials are not JSON")))
     }
 }
 
@@ -81,5 +92,8 @@ pub(super) fn context(id: &str) -> String {
 }
 
 fn not_found() -> Error {
-    Error::not_found("CONNECTION_NOT_FOUND", "There is no active connection with this id; check tenant and connection")
+    Error::not_found(
+        "CONNECTION_NOT_FOUND",
+        "There is no active connection with this id; check tenant and connection",
+    )
 }

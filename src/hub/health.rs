@@ -10,8 +10,8 @@ use crate::{
     db::Db,
     error::Result,
     proto::pulpo::hub::v1::{
-        CheckLivenessRequest, CheckLivenessResponse, CheckReadinessRequest, CheckReadinessResponse, ReadinessChecks,
-        health_service_server::HealthService,
+        CheckLivenessRequest, CheckLivenessResponse, CheckReadinessRequest, CheckReadinessResponse,
+        ReadinessChecks, health_service_server::HealthService,
     },
 };
 
@@ -32,8 +32,14 @@ impl Health {
 
 #[tonic::async_trait]
 impl HealthService for Health {
-    async fn check_liveness(&self, _: Request<CheckLivenessRequest>) -> Result<Response<CheckLivenessResponse>, Status> {
-        Ok(Response::new(CheckLivenessResponse { ok: true, service: SERVICE.to_owned() }))
+    async fn check_liveness(
+        &self,
+        _: Request<CheckLivenessRequest>,
+    ) -> Result<Response<CheckLivenessResponse>, Status> {
+        Ok(Response::new(CheckLivenessResponse {
+            ok: true,
+            service: SERVICE.to_owned(),
+        }))
     }
 
     async fn check_readiness(
@@ -42,18 +48,28 @@ impl HealthService for Health {
     ) -> Result<Response<CheckReadinessResponse>, Status> {
         let postgres = is_reachable(&self.db).await;
         // The queue and the counters are in this process: they work as long as it answers.
-        let checks = ReadinessChecks { postgres, redis: true };
+        let checks = ReadinessChecks {
+            postgres,
+            redis: true,
+        };
         let ok = checks.postgres && checks.redis;
-        let mut response =
-            Response::new(CheckReadinessResponse { ok, checks: Some(checks), service: SERVICE.to_owned() });
+        let mut response = Response::new(CheckReadinessResponse {
+            ok,
+            checks: Some(checks),
+            service: SERVICE.to_owned(),
+        });
         if !ok {
-            response.metadata_mut().insert("pulpo-http-status", MetadataValue::from_static("503"));
+            response
+                .metadata_mut()
+                .insert("pulpo-http-status", MetadataValue::from_static("503"));
         }
         Ok(response)
     }
 }
 
 async fn is_reachable(db: &Db) -> bool {
-    let probe = async { Ok::<_, crate::error::Error>(db.connection().await?.batch_execute("SELECT 1").await?) };
+    let probe = async {
+        Ok::<_, crate::error::Error>(db.connection().await?.batch_execute("SELECT 1").await?)
+    };
     matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
 }

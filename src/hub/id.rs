@@ -27,7 +27,11 @@ pub(super) fn new(now: DateTime<Utc>) -> String {
 }
 
 fn digit_of(value: u64) -> u8 {
-    usize::try_from(value).ok().and_then(|index| DIGITS.get(index)).copied().unwrap_or(b'0')
+    usize::try_from(value)
+        .ok()
+        .and_then(|index| DIGITS.get(index))
+        .copied()
+        .unwrap_or(b'0')
 }
 
 #[cfg(test)]
@@ -39,7 +43,12 @@ mod tests {
         let now = DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
         let (first, second) = (new(now), new(now + chrono::TimeDelta::milliseconds(1)));
         assert_eq!(first.len(), 25);
-        assert!(first.starts_with('c') && first.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        assert!(
+            first.starts_with('c')
+                && first
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        );
         assert!(first < second);
         assert_ne!(first, new(now));
     }

@@ -6,7 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use diesel::{prelude::*, sql_types::{Array, Nullable, Text, Timestamptz}};
+use diesel::{
+    prelude::*,
+    sql_types::{Array, Nullable, Text, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
 use serde_json::{json, value::RawValue};
 
@@ -37,21 +40,38 @@ pub struct Incoming {
 
 impl Incoming {
     /// Checks what a client sent; the error names every field that is wrong. An empty `payload` is `{}`.
-    pub fn check(event_type: &str, external_id: &str, occurred_at: Option<&str>, payload: &str) -> Result<Self> {
+    pub fn check(
+        event_type: &str,
+        external_id: &str,
+        occurred_at: Option<&str>,
+        payload: &str,
+    ) -> Result<Self> {
         let mut violations = Vec::new();
         let mut wrong = |field: &str, description: &str| {
-            violations.push(Violation { field: field.to_owned(), description: description.to_owned() });
+            violations.push(Violation {
+                field: field.to_owned(),
+                description: description.to_owned(),
+            });
         };
         for (field, value) in [("type", event_type), ("externalId", external_id)] {
             if let Err(description) = check_name(value) {
                 wrong(field, description);
             }
         }
-        let instant = occurred_at.map(|text| parse_instant(text).ok_or(())).transpose();
+        let instant = occurred_at
+            .map(|text| parse_instant(text).ok_or(()))
+            .transpose();
         if instant.is_err() {
-            wrong("occurredAt", "must be an instant in ISO 8601, for example 2026-06-16T10:00:00Z");
+            wrong(
+                "occurredAt",
+                "must be an instant in ISO 8601, for example 2026-06-16T10:00:00Z",
+            );
         }
-        let payload = if matches!(payload.trim(), "" | "null") { "{}" } else { payload };
+        let payload = if matches!(payload.trim(), "" | "null") {
+            "{}"
+        } else {
+            payload
+        };
         if let Err(description) = check_payload(payload) {
             wrong("payload", description);
         }
@@ -93,23 +113,33 @@ pub(super) fn parse_instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.to_utc());
     }
-    for form in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z"] {
+    for form in [
+        "%Y-%m-%dT%H:%M:%S%.f%z",
+        "%Y-%m-%d %H:%M:%S%.f%z",
+        "%Y-%m-%dT%H:%M%z",
+    ] {
         if let Ok(at) = DateTime::parse_from_str(text, form) {
             return Some(at.to_utc());
         }
     }
     let bare = text.strip_suffix('Z').unwrap_or(text);
-    for form in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
+    for form in [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+    ] {
         if let Ok(at) = NaiveDateTime::parse_from_str(bare, form) {
             return Some(at.and_utc());
         }
     }
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN).and_utc())
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .map(|day| day.and_time(NaiveTime::MIN).and_utc())
 }
 
 /// SHA-256 in hexadecimal of `tenant_id + ":ingest:" + external_id`.
 pub fn dedup_key(tenant_id: &str, external_id: &str) -> String {
-    hex::encode(digest::sha256(&format!("{tenant_id}:ingest:{external_id}")))
+    hex::encode(digest::sha256(format!("{tenant_id}:ingest:{external_id}")))
 }
 
 /// Stores the events in one transaction with their entries in the organisation's stream; answers their ids in order.
@@ -164,14 +194,26 @@ struct Inserted {
 }
 
 impl<'e> Batch<'e> {
-    fn new(org_id: &'e str, connection_id: Option<&'e str>, events: &'e [Incoming], now: DateTime<Utc>) -> Self {
+    fn new(
+        org_id: &'e str,
+        connection_id: Option<&'e str>,
+        events: &'e [Incoming],
+        now: DateTime<Utc>,
+    ) -> Self {
         let candidate = |event: &'e Incoming| Candidate {
             id: id::new(now),
             dedup_key: dedup_key(org_id, &event.external_id),
             event,
         };
         let candidates = events.iter().map(candidate).collect();
-        Self { org_id, connection_id, now, candidates, stored: HashMap::new(), written: HashSet::new() }
+        Self {
+            org_id,
+            connection_id,
+            now,
+            candidates,
+            stored: HashMap::new(),
+            written: HashSet::new(),
+        }
     }
 
     /// The unique index decides who is first. Rows go in by key, so that batches never wait for one another in turns.
@@ -183,11 +225,20 @@ impl<'e> Batch<'e> {
                 WITH ORDINALITY AS new(id, dedup_key, type, external_id, occurred_at, payload, place)
             ORDER BY dedup_key, place
             ON CONFLICT (org_id, dedup_key) DO NOTHING RETURNING id, dedup_key";
-        let column = |value: fn(&Candidate<'e>) -> &'e str| self.candidates.iter().map(value).collect::<Vec<&str>>();
-        let (types, external_ids) = (column(|c| &c.event.event_type), column(|c| &c.event.external_id));
+        let column = |value: fn(&Candidate<'e>) -> &'e str| {
+            self.candidates.iter().map(value).collect::<Vec<&str>>()
+        };
+        let (types, external_ids) = (
+            column(|c| &c.event.event_type),
+            column(|c| &c.event.external_id),
+        );
         let payloads = column(|c| &c.event.payload);
         let ids: Vec<&str> = self.candidates.iter().map(|c| c.id.as_str()).collect();
-        let instants: Vec<_> = self.candidates.iter().map(|c| c.event.occurred_at.unwrap_or(self.now)).collect();
+        let instants: Vec<_> = self
+            .candidates
+            .iter()
+            .map(|c| c.event.occurred_at.unwrap_or(self.now))
+            .collect();
         let inserted: Vec<Inserted> = diesel::sql_query(STATEMENT)
             .bind::<Text, _>(self.org_id)
             .bind::<Nullable<Text>, _>(self.connection_id)
@@ -209,7 +260,10 @@ impl<'e> Batch<'e> {
 
     /// One entry of the stream per event that is new.
     fn outbox(&self) -> Vec<NewEvent> {
-        let new = self.candidates.iter().filter(|candidate| self.written.contains(&candidate.id));
+        let new = self
+            .candidates
+            .iter()
+            .filter(|candidate| self.written.contains(&candidate.id));
         new.map(|Candidate { id, event, .. }| NewEvent {
             org_id: self.org_id.to_owned(),
             kind: "hub.event.received",
@@ -227,7 +281,11 @@ impl<'e> Batch<'e> {
 
     /// The ids of events that were there before. The insert waited for whoever was faster, so they are committed.
     async fn find_earlier(&mut self, conn: &mut Conn) -> Result<()> {
-        let missing: Vec<&str> = self.keys().into_iter().filter(|key| !self.stored.contains_key(*key)).collect();
+        let missing: Vec<&str> = self
+            .keys()
+            .into_iter()
+            .filter(|key| !self.stored.contains_key(*key))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -242,12 +300,19 @@ impl<'e> Batch<'e> {
     }
 
     fn ids(&self) -> Result<Vec<String>> {
-        let ids: Option<Vec<String>> = self.candidates.iter().map(|c| self.stored.get(&c.dedup_key).cloned()).collect();
+        let ids: Option<Vec<String>> = self
+            .candidates
+            .iter()
+            .map(|c| self.stored.get(&c.dedup_key).cloned())
+            .collect();
         ids.ok_or_else(|| Error::internal(anyhow::anyhow!("an event is neither new nor known")))
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.candidates.iter().map(|candidate| candidate.dedup_key.as_str()).collect()
+        self.candidates
+            .iter()
+            .map(|candidate| candidate.dedup_key.as_str())
+            .collect()
     }
 }
 

@@ -21,7 +21,10 @@ impl Keys {
 
 #[tonic::async_trait]
 impl KeyService for Keys {
-    async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<RotateKeyResponse>, Status> {
+    async fn rotate_key(
+        &self,
+        request: Request<RotateKeyRequest>,
+    ) -> Result<Response<RotateKeyResponse>, Status> {
         let caller = Caller::of(&request)?;
         let org_id = require_tenant(&caller, &request.get_ref().tenant_id)?;
         let (key_id, now) = (caller.key()?.id.as_str(), self.app.clock.now());

@@ -1,5 +1,8 @@
 //! The tables of `migrations/*_hub_ingest`, as diesel sees them.
-#![expect(missing_docs, reason = "the columns are described by comments in the migration")]
+#![expect(
+    missing_docs,
+    reason = "the columns are described by comments in the migration"
+)]
 
 diesel::table! {
     connections (org_id, id) {

@@ -16,7 +16,9 @@ use crate::{
     },
     error::{Error, Result},
     identity::Caller,
-    proto::pulpo::hub::v1::{ReceiveWebhookRequest, ReceiveWebhookResponse, webhook_service_server::WebhookService},
+    proto::pulpo::hub::v1::{
+        ReceiveWebhookRequest, ReceiveWebhookResponse, webhook_service_server::WebhookService,
+    },
 };
 
 pub(super) struct Webhooks {
@@ -29,15 +31,30 @@ impl Webhooks {
     }
 
     /// Verifies and stores; answers the ids of the events in the order of the body.
-    async fn receive(&self, headers: &MetadataMap, request: &ReceiveWebhookRequest) -> Result<Vec<String>> {
+    async fn receive(
+        &self,
+        headers: &MetadataMap,
+        request: &ReceiveWebhookRequest,
+    ) -> Result<Vec<String>> {
         let (org_id, connection_id) = (request.tenant_id.as_str(), request.connection_id.as_str());
-        let body = request.body.as_ref().map_or(&[][..], |body| body.data.as_ref());
+        let body = request
+            .body
+            .as_ref()
+            .map_or(&[][..], |body| body.data.as_ref());
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
 
         let manifest = self.verify(org_id, connection_id, header, body).await?;
-        let parsed = webhook::parse(manifest, header, body).map_err(|fault| Error::invalid("body", fault))?;
+        let parsed = webhook::parse(manifest, header, body)
+            .map_err(|fault| Error::invalid("body", fault))?;
         let events = parsed.iter().map(incoming).collect::<Result<Vec<_>>>()?;
-        ingest(&self.app.db, org_id, Some(connection_id), &events, self.app.clock.now()).await
+        ingest(
+            &self.app.db,
+            org_id,
+            Some(connection_id),
+            &events,
+            self.app.clock.now(),
+        )
+        .await
     }
 
     /// Errors, in this order: `CONNECTION_NOT_FOUND`, `CONNECTOR_HAS_NO_WEBHOOK`, `INVALID_SIGNATURE`.
@@ -54,7 +71,10 @@ impl Webhooks {
         let Some(manifest) = connector.and_then(|connector| connector.webhook.as_ref()) else {
             return Err(Error::precondition(
                 "CONNECTOR_HAS_NO_WEBHOOK",
-                format!("Connections of type {} do not take webhooks", connection.connector_type),
+                format!(
+                    "Connections of type {} do not take webhooks",
+                    connection.connector_type
+                ),
             ));
         };
         let credentials = connection.credentials(&mut conn, &self.app.secrets).await?;
@@ -71,8 +91,12 @@ impl Webhooks {
 
 /// A sender's instant that cannot be read is no reason to lose the event: it then happened when it was received.
 fn incoming(parsed: &Parsed<'_>) -> Result<Incoming> {
-    for (what, name) in [("event type", &parsed.event_type), ("event id", &parsed.external_id)] {
-        check_name(name).map_err(|fault| Error::invalid("body", format!("has an {what} that {fault}")))?;
+    for (what, name) in [
+        ("event type", &parsed.event_type),
+        ("event id", &parsed.external_id),
+    ] {
+        check_name(name)
+            .map_err(|fault| Error::invalid("body", format!("has an {what} that {fault}")))?;
     }
     Ok(Incoming {
         event_type: parsed.event_type.clone(),
@@ -91,6 +115,10 @@ impl WebhookService for Webhooks {
         let caller = Caller::of(&request)?;
         let event_ids = self.receive(request.metadata(), request.get_ref()).await?;
         let request_id = caller.request_id.to_string();
-        Ok(Response::new(ReceiveWebhookResponse { ok: true, event_ids, request_id }))
+        Ok(Response::new(ReceiveWebhookResponse {
+            ok: true,
+            event_ids,
+            request_id,
+        }))
     }
 }

@@ -91,14 +91,19 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<IntegrationRow> {
     let manifest = connectors::catalogue()?.integration(&new.service);
-    let manifest = manifest.ok_or_else(|| Error::invalid("service", "must be one of the available integrations"))?;
+    let manifest = manifest
+        .ok_or_else(|| Error::invalid("service", "must be one of the available integrations"))?;
     let id = ids::sortable("int");
     let (shown, sealed) = settings::split(manifest, &new.settings);
     let sealed = match sealed.is_empty() {
         true => None,
         false => {
             let text = serde_json::to_vec(&sealed).map_err(Error::internal)?;
-            Some(secrets.seal(conn, &new.org_id, &format!("integration:{id}"), &text).await?)
+            Some(
+                secrets
+                    .seal(conn, &new.org_id, &format!("integration:{id}"), &text)
+                    .await?,
+            )
         }
     };
     let defaults = || {
@@ -117,13 +122,17 @@ pub async fn create(
         enabled: new.enabled,
         settings: Value::Object(shown),
         secrets: sealed,
-        synchronizations: serde_json::to_value(new.synchronizations.unwrap_or_else(defaults)).map_err(Error::internal)?,
+        synchronizations: serde_json::to_value(new.synchronizations.unwrap_or_else(defaults))
+            .map_err(Error::internal)?,
         api_key_prefix: None,
         created_at: now,
         updated_at: now,
         last_sync_at: None,
     };
-    diesel::insert_into(integrations::table).values(&row).execute(conn).await?;
+    diesel::insert_into(integrations::table)
+        .values(&row)
+        .execute(conn)
+        .await?;
     Ok(row)
 }
 
@@ -143,13 +152,16 @@ impl TryFrom<IntegrationRow> for Integration {
     type Error = Error;
 
     fn try_from(row: IntegrationRow) -> Result<Self> {
-        let stored: Vec<SynchronizationRow> = serde_json::from_value(row.synchronizations).map_err(Error::internal)?;
+        let stored: Vec<SynchronizationRow> =
+            serde_json::from_value(row.synchronizations).map_err(Error::internal)?;
         Ok(Self {
             id: row.id,
             service: row.service,
             name: row.name,
             enabled: row.enabled,
-            settings: Some(Json { text: row.settings.to_string() }),
+            settings: Some(Json {
+                text: row.settings.to_string(),
+            }),
             synchronizations: stored.into_iter().map(Synchronization::from).collect(),
             api_key_prefix: row.api_key_prefix,
             created_at: Some(timestamp(row.created_at)),
@@ -161,12 +173,19 @@ impl TryFrom<IntegrationRow> for Integration {
 
 impl From<SynchronizationRow> for Synchronization {
     fn from(row: SynchronizationRow) -> Self {
-        Self { event_type: row.event_type, enabled: row.enabled, retry_count: row.retry_count.map(i64::from) }
+        Self {
+            event_type: row.event_type,
+            enabled: row.enabled,
+            retry_count: row.retry_count.map(i64::from),
+        }
     }
 }
 
 fn timestamp(at: DateTime<Utc>) -> Timestamp {
     // Below a thousand million, always.
     let nanos = i32::try_from(at.timestamp_subsec_nanos()).unwrap_or(0);
-    Timestamp { seconds: at.timestamp(), nanos }
+    Timestamp {
+        seconds: at.timestamp(),
+        nanos,
+    }
 }

@@ -17,7 +17,11 @@ impl From<&Integration> for Manifest {
             category: manifest.category.clone(),
             r#type: manifest.kind.clone(),
             direction: manifest.direction.clone(),
-            settings_schema: manifest.settings_schema.iter().map(SettingMessage::from).collect(),
+            settings_schema: manifest
+                .settings_schema
+                .iter()
+                .map(SettingMessage::from)
+                .collect(),
             events: manifest.events.iter().map(ManifestEvent::from).collect(),
         }
     }
@@ -30,7 +34,9 @@ impl From<&Setting> for SettingMessage {
             label: setting.label.clone(),
             r#type: setting.kind.clone(),
             required: setting.required,
-            default: setting.default.as_ref().map(|raw| Json { text: raw.get().to_owned() }),
+            default: setting.default.as_ref().map(|raw| Json {
+                text: raw.get().to_owned(),
+            }),
             options: setting.options.clone(),
         }
     }

@@ -17,8 +17,8 @@ use crate::{
     connectors,
     identity::Caller,
     proto::pulpo::integrations::v1::{
-        ListAvailableIntegrationsRequest, ListAvailableIntegrationsResponse, ListIntegrationsRequest,
-        ListIntegrationsResponse, Manifest,
+        ListAvailableIntegrationsRequest, ListAvailableIntegrationsResponse,
+        ListIntegrationsRequest, ListIntegrationsResponse, Manifest,
         integration_service_server::{IntegrationService, IntegrationServiceServer},
     },
 };
@@ -27,7 +27,9 @@ pub use integration::{IntegrationRow, NewIntegration, SynchronizationRow, create
 
 /// Adds the integrations service.
 pub fn register(app: &App, routes: &mut RoutesBuilder) {
-    routes.add_service(IntegrationServiceServer::new(Integrations { app: app.clone() }));
+    routes.add_service(IntegrationServiceServer::new(Integrations {
+        app: app.clone(),
+    }));
 }
 
 struct Integrations {
@@ -40,9 +42,15 @@ impl IntegrationService for Integrations {
         &self,
         _: Request<ListAvailableIntegrationsRequest>,
     ) -> Result<Response<ListAvailableIntegrationsResponse>, Status> {
-        let data: Vec<Manifest> = connectors::catalogue()?.integrations().map(Manifest::from).collect();
+        let data: Vec<Manifest> = connectors::catalogue()?
+            .integrations()
+            .map(Manifest::from)
+            .collect();
         let total = i64::try_from(data.len()).unwrap_or(i64::MAX);
-        Ok(Response::new(ListAvailableIntegrationsResponse { data, total }))
+        Ok(Response::new(ListAvailableIntegrationsResponse {
+            data,
+            total,
+        }))
     }
 
     async fn list_integrations(

@@ -1,5 +1,8 @@
 //! The table of `migrations/*_integrations_base`, as diesel sees it.
-#![expect(missing_docs, reason = "the columns are described by comments in the migration")]
+#![expect(
+    missing_docs,
+    reason = "the columns are described by comments in the migration"
+)]
 
 diesel::table! {
     integrations (org_id, id) {

@@ -5,16 +5,24 @@ use serde_json::{Map, Value};
 use crate::connectors::manifest::Integration;
 
 /// Splits settings into those to show, secrets masked, and the secrets to seal.
-pub fn split(manifest: &Integration, settings: &Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+pub fn split(
+    manifest: &Integration,
+    settings: &Map<String, Value>,
+) -> (Map<String, Value>, Map<String, Value>) {
     let (mut shown, mut sealed) = (Map::new(), Map::new());
     for (key, value) in settings {
-        let setting = manifest.settings_schema.iter().find(|setting| setting.key == *key);
+        let setting = manifest
+            .settings_schema
+            .iter()
+            .find(|setting| setting.key == *key);
         // What the schema does not know may be a secret too.
         let is_secret = setting.is_none_or(|setting| setting.kind == "secret");
         match value {
             Value::Null => {}
             value if is_secret => {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 shown.insert(key.clone(), Value::String(mask(&text)));
                 sealed.insert(key.clone(), value.clone());
             }
@@ -32,7 +40,11 @@ pub fn mask(secret: &str) -> String {
     const MOST_PREFIX: usize = 6;
     const LEAST_HIDDEN: usize = 8;
     let chars: Vec<char> = secret.chars().collect();
-    let prefix = chars.iter().take(MOST_PREFIX).position(|c| *c == '_').map_or(0, |at| at + 1);
+    let prefix = chars
+        .iter()
+        .take(MOST_PREFIX)
+        .position(|c| *c == '_')
+        .map_or(0, |at| at + 1);
     if chars.len() < prefix + LEAST_HIDDEN + 3 {
         return "***".to_owned();
     }
@@ -63,7 +75,13 @@ mod tests {
         let manifest = catalogue().unwrap().integration("klaviyo").unwrap();
         let settings = json!({"apiKey": "pk_0123456789abc123", "environment": "sandbox", "other": "x", "listId": null});
         let (shown, sealed) = split(manifest, settings.as_object().unwrap());
-        assert_eq!(Value::from(shown), json!({"apiKey": "pk_***123", "environment": "sandbox", "other": "***"}));
-        assert_eq!(Value::from(sealed), json!({"apiKey": "pk_0123456789abc123", "other": "x"}));
+        assert_eq!(
+            Value::from(shown),
+            json!({"apiKey": "pk_***123", "environment": "sandbox", "other": "***"})
+        );
+        assert_eq!(
+            Value::from(sealed),
+            json!({"apiKey": "pk_0123456789abc123", "other": "x"})
+        );
     }
 }

@@ -22,7 +22,10 @@ impl Bucket {
     pub(super) fn new(per_minute: u32, burst: u32) -> Self {
         let or_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_minute(or_one(per_minute)).allow_burst(or_one(burst));
-        Self { limiter: Arc::new(DefaultKeyedRateLimiter::keyed(quota)), clock: DefaultClock::default() }
+        Self {
+            limiter: Arc::new(DefaultKeyedRateLimiter::keyed(quota)),
+            clock: DefaultClock::default(),
+        }
     }
 
     /// Takes one token of `key`, or says how long to wait for the next.

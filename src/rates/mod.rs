@@ -122,7 +122,12 @@ impl Rates {
 
     /// Like [`Rates::check`] for a key whose counts survive a restart. Fails only when the key is seen for the first
     /// time and the database does not answer.
-    pub async fn check_durable(&self, key: &str, limits: &Limits, now: DateTime<Utc>) -> Result<Verdict> {
+    pub async fn check_durable(
+        &self,
+        key: &str,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Result<Verdict> {
         if let Some(verdict) = self.check_known(&mut self.shard(key), key, limits, now) {
             return Ok(verdict);
         }
@@ -132,7 +137,15 @@ impl Rates {
         };
         let mut shard = self.shard(key);
         if !shard.keys.contains_key(key) {
-            shard.insert(key.into(), Entry { window, durable: true, ..Entry::default() }, now);
+            shard.insert(
+                key.into(),
+                Entry {
+                    window,
+                    durable: true,
+                    ..Entry::default()
+                },
+                now,
+            );
         }
         self.check_known(&mut shard, key, limits, now)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("a rate key vanished under its lock")))
@@ -212,11 +225,22 @@ impl Rates {
     }
 
     /// Decides about a key that is in memory.
-    fn check_known(&self, shard: &mut Shard, key: &str, limits: &Limits, now: DateTime<Utc>) -> Option<Verdict> {
+    fn check_known(
+        &self,
+        shard: &mut Shard,
+        key: &str,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Option<Verdict> {
         let (name, _) = shard.keys.get_key_value(key)?;
         let name = Arc::clone(name);
         let entry = shard.keys.get_mut(key)?;
-        let Entry { window, unsaved, durable, .. } = entry;
+        let Entry {
+            window,
+            unsaved,
+            durable,
+            ..
+        } = entry;
         let was_clean = unsaved.is_empty();
         let verdict = window.check(limits, now, |at_us| {
             if *durable && self.0.db.is_some() {
@@ -234,7 +258,10 @@ impl Rates {
         for key in keys {
             if let Some(entry) = self.shard(key).keys.get_mut(key) {
                 entry.saving = true;
-                hits.extend(entry.unsaved.drain(..).map(|at_us| Hit { key: Arc::clone(key), at_us }));
+                hits.extend(entry.unsaved.drain(..).map(|at_us| Hit {
+                    key: Arc::clone(key),
+                    at_us,
+                }));
             }
         }
         hits
@@ -249,7 +276,9 @@ impl Rates {
         }
         for Hit { key, at_us } in left {
             let mut shard = self.shard(&key);
-            let Some(entry) = shard.keys.get_mut(&key) else { continue };
+            let Some(entry) = shard.keys.get_mut(&key) else {
+                continue;
+            };
             if entry.unsaved.len() >= MOST_UNSAVED {
                 continue;
             }
@@ -274,7 +303,11 @@ impl Shard {
             self.sweep(now);
         }
         if self.keys.len() >= MOST_KEYS
-            && let Some(any) = self.keys.iter().find(|(_, e)| !e.durable).map(|(k, _)| Arc::clone(k))
+            && let Some(any) = self
+                .keys
+                .iter()
+                .find(|(_, e)| !e.durable)
+                .map(|(k, _)| Arc::clone(k))
         {
             self.keys.remove(&any);
         }

@@ -60,7 +60,8 @@ pub(super) async fn save(conn: &mut Conn, hits: &[Hit]) -> Result<()> {
         INSERT INTO rate_days (key, day, count)
         SELECT key, (at AT TIME ZONE 'UTC')::date, sum(n)::integer FROM given GROUP BY 1, 2 ORDER BY 1, 2
         ON CONFLICT (key, day) DO UPDATE SET count = rate_days.count + excluded.count";
-    let (keys, instants): (Vec<&str>, Vec<i64>) = hits.iter().map(|hit| (&*hit.key, hit.at_us)).unzip();
+    let (keys, instants): (Vec<&str>, Vec<i64>) =
+        hits.iter().map(|hit| (&*hit.key, hit.at_us)).unzip();
     diesel::sql_query(STATEMENT)
         .bind::<Array<Text>, _>(keys)
         .bind::<Array<BigInt>, _>(instants)
@@ -71,7 +72,10 @@ pub(super) async fn save(conn: &mut Conn, hits: &[Hit]) -> Result<()> {
 
 /// Deletes what no limit can ask for any more; a margin stays for replicas whose clocks differ.
 pub(super) async fn prune(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
-    let (minutes, days) = (now - chrono::TimeDelta::minutes(5), now.date_naive() - chrono::Days::new(2));
+    let (minutes, days) = (
+        now - chrono::TimeDelta::minutes(5),
+        now.date_naive() - chrono::Days::new(2),
+    );
     diesel::sql_query("DELETE FROM rate_hits WHERE at < $1")
         .bind::<Timestamptz, DateTime<Utc>>(minutes)
         .execute(conn)

@@ -4,7 +4,10 @@ use chrono::{TimeDelta, TimeZone};
 
 use super::*;
 
-const LIMITS: Limits = Limits { per_minute: 3, per_day: Some(5) };
+const LIMITS: Limits = Limits {
+    per_minute: 3,
+    per_day: Some(5),
+};
 
 fn noon() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 6, 16, 12, 0, 0).unwrap()
@@ -28,7 +31,13 @@ async fn durable_keys_obey_minute_and_day() {
     let mut allowed = 0;
     for second in 0..300 {
         let now = noon() + TimeDelta::seconds(second);
-        allowed += u32::from(rates.check_durable("k", &LIMITS, now).await.unwrap().allowed);
+        allowed += u32::from(
+            rates
+                .check_durable("k", &LIMITS, now)
+                .await
+                .unwrap()
+                .allowed,
+        );
     }
     assert_eq!(allowed, 5);
 }
@@ -36,9 +45,16 @@ async fn durable_keys_obey_minute_and_day() {
 #[test]
 fn concurrent_requests_never_exceed_the_limit() {
     let rates = Rates::in_memory();
-    let limits = Limits { per_minute: 120, per_day: None };
+    let limits = Limits {
+        per_minute: 120,
+        per_day: None,
+    };
     let allowed: usize = std::thread::scope(|scope| {
-        let count = || (0..100).filter(|_| rates.check("k", &limits, noon()).allowed).count();
+        let count = || {
+            (0..100)
+                .filter(|_| rates.check("k", &limits, noon()).allowed)
+                .count()
+        };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(count)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).sum()
     });
@@ -48,11 +64,21 @@ fn concurrent_requests_never_exceed_the_limit() {
 #[test]
 fn idle_keys_are_forgotten_and_memory_stays_bounded() {
     let rates = Rates::in_memory();
-    let limits = Limits { per_minute: 3, per_day: None };
+    let limits = Limits {
+        per_minute: 3,
+        per_day: None,
+    };
     for n in 0..(SHARDS * MOST_KEYS + 10_000) {
         rates.check(&n.to_string(), &limits, noon());
     }
-    let count = |rates: &Rates| rates.0.shards.iter().map(|s| lock(s).keys.len()).sum::<usize>();
+    let count = |rates: &Rates| {
+        rates
+            .0
+            .shards
+            .iter()
+            .map(|s| lock(s).keys.len())
+            .sum::<usize>()
+    };
     assert!(count(&rates) <= SHARDS * MOST_KEYS);
     for shard in &rates.0.shards {
         lock(shard).sweep(noon() + TimeDelta::days(1));

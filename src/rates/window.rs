@@ -52,14 +52,23 @@ impl Window {
     /// A window as it was stored. `hits` may be in any order.
     pub(super) fn restore(mut hits: Vec<i64>, day: i64, day_count: u32) -> Self {
         hits.sort_unstable();
-        Self { hits: hits.into(), day, day_count }
+        Self {
+            hits: hits.into(),
+            day,
+            day_count,
+        }
     }
 
     /// Decides about one request at `now`, and counts it if it is allowed; `counted` is told the instant it counts at.
     ///
     /// Callers race for the lock after they read the clock, so an earlier `now` counts at the latest known instant.
     /// A clock that was set back by more than the window starts the window anew.
-    pub(super) fn check(&mut self, limits: &Limits, now: DateTime<Utc>, counted: impl FnOnce(i64)) -> Verdict {
+    pub(super) fn check(
+        &mut self,
+        limits: &Limits,
+        now: DateTime<Utc>,
+        counted: impl FnOnce(i64),
+    ) -> Verdict {
         let now_us = self.advance(now.timestamp_micros());
         let used_today = self.day_count;
         let minute_full = self.hits.len() >= limits.per_minute as usize;
@@ -71,17 +80,31 @@ impl Window {
             counted(now_us);
         }
         let reset_us = match (allowed, day_full) {
-            (true, _) => self.hits.front().map_or(now_us, |oldest| oldest + WINDOW_US),
-            (false, true) => ((self.day + 1) * DAY_US).max(self.minute_frees_us(limits.per_minute, now_us)),
+            (true, _) => self
+                .hits
+                .front()
+                .map_or(now_us, |oldest| oldest + WINDOW_US),
+            (false, true) => {
+                ((self.day + 1) * DAY_US).max(self.minute_frees_us(limits.per_minute, now_us))
+            }
             (false, false) => self.minute_frees_us(limits.per_minute, now_us),
         };
-        let wait_us = if allowed { 0 } else { reset_us.saturating_sub(now.timestamp_micros()).max(1) };
+        let wait_us = if allowed {
+            0
+        } else {
+            reset_us.saturating_sub(now.timestamp_micros()).max(1)
+        };
         let used = u32::try_from(self.hits.len()).unwrap_or(u32::MAX);
-        let daily_remaining = limits.per_day.map(|most| most.saturating_sub(self.day_count));
+        let daily_remaining = limits
+            .per_day
+            .map(|most| most.saturating_sub(self.day_count));
         Verdict {
             allowed,
             limit: limits.per_minute,
-            remaining: limits.per_minute.saturating_sub(used).min(daily_remaining.unwrap_or(u32::MAX)),
+            remaining: limits
+                .per_minute
+                .saturating_sub(used)
+                .min(daily_remaining.unwrap_or(u32::MAX)),
             reset_at: DateTime::from_timestamp_micros(reset_us).unwrap_or(now),
             daily_remaining,
             retry_after: Duration::from_micros(wait_us.unsigned_abs()),
@@ -90,7 +113,10 @@ impl Window {
 
     /// Whether nothing would be lost for the window by forgetting it at `now`; `with_day` asks for the day as well.
     pub(super) fn is_idle(&self, now_us: i64, with_day: bool) -> bool {
-        let minute = self.hits.back().is_none_or(|last| last + WINDOW_US <= now_us);
+        let minute = self
+            .hits
+            .back()
+            .is_none_or(|last| last + WINDOW_US <= now_us);
         minute && (!with_day || self.day_count == 0 || self.day < now_us.div_euclid(DAY_US))
     }
 
@@ -103,7 +129,11 @@ impl Window {
         } else {
             now_us.max(last)
         };
-        while self.hits.front().is_some_and(|oldest| oldest + WINDOW_US <= now_us) {
+        while self
+            .hits
+            .front()
+            .is_some_and(|oldest| oldest + WINDOW_US <= now_us)
+        {
             self.hits.pop_front();
         }
         let day = now_us.div_euclid(DAY_US);
@@ -119,7 +149,10 @@ impl Window {
             return now_us + WINDOW_US;
         }
         match self.hits.len().checked_sub(per_minute as usize) {
-            Some(first_kept) => self.hits.get(first_kept).map_or(now_us, |hit| hit + WINDOW_US),
+            Some(first_kept) => self
+                .hits
+                .get(first_kept)
+                .map_or(now_us, |hit| hit + WINDOW_US),
             None => now_us,
         }
     }

@@ -11,7 +11,9 @@ fn at(us: i64) -> DateTime<Utc> {
 
 /// Just before midnight of 2026-06-16, so that steps cross days.
 fn start_us() -> i64 {
-    Utc.with_ymd_and_hms(2026, 6, 16, 23, 58, 0).unwrap().timestamp_micros()
+    Utc.with_ymd_and_hms(2026, 6, 16, 23, 58, 0)
+        .unwrap()
+        .timestamp_micros()
 }
 
 fn steps() -> impl Strategy<Value = Vec<i64>> {
@@ -71,11 +73,20 @@ proptest! {
 
 #[test]
 fn the_day_ends_at_midnight_of_utc() {
-    let limits = Limits { per_minute: 100, per_day: Some(2) };
+    let limits = Limits {
+        per_minute: 100,
+        per_day: Some(2),
+    };
     let mut window = Window::default();
     let now = start_us();
-    assert_eq!(window.check(&limits, at(now), drop).daily_remaining, Some(1));
-    assert_eq!(window.check(&limits, at(now), drop).daily_remaining, Some(0));
+    assert_eq!(
+        window.check(&limits, at(now), drop).daily_remaining,
+        Some(1)
+    );
+    assert_eq!(
+        window.check(&limits, at(now), drop).daily_remaining,
+        Some(0)
+    );
     let refused = window.check(&limits, at(now), drop);
     assert!(!refused.allowed);
     assert_eq!(refused.remaining, 0);
@@ -86,31 +97,53 @@ fn the_day_ends_at_midnight_of_utc() {
 
 #[test]
 fn a_request_that_lost_the_race_for_the_lock_counts_now() {
-    let limits = Limits { per_minute: 2, per_day: None };
+    let limits = Limits {
+        per_minute: 2,
+        per_day: None,
+    };
     let mut window = Window::default();
     let now = start_us();
     assert!(window.check(&limits, at(now), drop).allowed);
     let mut counted = 0;
-    assert!(window.check(&limits, at(now - 5), |us| counted = us).allowed);
+    assert!(
+        window
+            .check(&limits, at(now - 5), |us| counted = us)
+            .allowed
+    );
     assert_eq!(counted, now);
     assert!(!window.check(&limits, at(now + WINDOW_US - 1), drop).allowed);
 }
 
 #[test]
 fn a_clock_set_back_does_not_lock_a_key_out() {
-    let limits = Limits { per_minute: 1, per_day: None };
+    let limits = Limits {
+        per_minute: 1,
+        per_day: None,
+    };
     let mut window = Window::default();
     assert!(window.check(&limits, at(start_us()), drop).allowed);
-    assert!(window.check(&limits, at(start_us() - 3_600_000_000), drop).allowed);
+    assert!(
+        window
+            .check(&limits, at(start_us() - 3_600_000_000), drop)
+            .allowed
+    );
 }
 
 #[test]
 fn a_stored_window_goes_on_where_it_was() {
-    let limits = Limits { per_minute: 2, per_day: Some(10) };
+    let limits = Limits {
+        per_minute: 2,
+        per_day: Some(10),
+    };
     let now = start_us();
     let mut window = Window::restore(vec![now - 1, now - 2], day_of(now), 9);
     let refused = window.check(&limits, at(now), drop);
     assert!(!refused.allowed);
     assert_eq!(refused.reset_at, at(now - 2 + WINDOW_US));
-    assert_eq!(window.check(&limits, refused.reset_at, drop).daily_remaining, Some(0));
+    assert_eq!(
+        window
+            .check(&limits, refused.reset_at, drop)
+            .daily_remaining,
+        Some(0)
+    );
 }

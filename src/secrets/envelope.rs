@@ -73,12 +73,18 @@ pub(super) fn version(sealed: &[u8]) -> Option<u32> {
 }
 
 /// Decrypts; any difference in key, purpose or bytes fails.
-pub(super) fn open(key: &[u8; KEY_LEN], purpose: Purpose<'_>, sealed: &[u8]) -> Result<Vec<u8>, Unspecified> {
+pub(super) fn open(
+    key: &[u8; KEY_LEN],
+    purpose: Purpose<'_>,
+    sealed: &[u8],
+) -> Result<Vec<u8>, Unspecified> {
     version(sealed).ok_or(Unspecified)?;
     let (header, text) = sealed.split_at_checked(HEADER_LEN).ok_or(Unspecified)?;
     let nonce = Nonce::try_assume_unique_for_key(&header[1 + VERSION_LEN..])?;
     let mut text = text.to_vec();
-    let length = cipher(key)?.open_in_place(nonce, Aad::from(purpose.aad(header)), &mut text)?.len();
+    let length = cipher(key)?
+        .open_in_place(nonce, Aad::from(purpose.aad(header)), &mut text)?
+        .len();
     text.truncate(length);
     Ok(text)
 }
@@ -92,7 +98,11 @@ mod tests {
     use super::*;
 
     const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
-    const PURPOSE: Purpose<'_> = Purpose { kind: "secret", org_id: "org_1", context: "connection:c1" };
+    const PURPOSE: Purpose<'_> = Purpose {
+        kind: "secret",
+        org_id: "org_1",
+        context: "connection:c1",
+    };
 
     #[test]
     fn opens_what_it_sealed() {
@@ -105,7 +115,10 @@ mod tests {
 
     #[test]
     fn equal_secrets_do_not_look_equal() {
-        assert_ne!(seal(&KEY, 1, PURPOSE, b"x").unwrap(), seal(&KEY, 1, PURPOSE, b"x").unwrap());
+        assert_ne!(
+            seal(&KEY, 1, PURPOSE, b"x").unwrap(),
+            seal(&KEY, 1, PURPOSE, b"x").unwrap()
+        );
     }
 
     #[test]
@@ -115,7 +128,10 @@ mod tests {
             let mut changed = sealed.clone();
             changed[index] ^= 1;
             assert!(open(&KEY, PURPOSE, &changed).is_err(), "byte {index}");
-            assert!(open(&KEY, PURPOSE, &sealed[..index]).is_err(), "cut at {index}");
+            assert!(
+                open(&KEY, PURPOSE, &sealed[..index]).is_err(),
+                "cut at {index}"
+            );
         }
     }
 
@@ -123,10 +139,23 @@ mod tests {
     fn a_box_opens_only_for_its_purpose() {
         let sealed = seal(&KEY, 1, PURPOSE, b"hunter2").unwrap();
         let others = [
-            Purpose { org_id: "org_2", ..PURPOSE },
-            Purpose { context: "connection:c2", ..PURPOSE },
-            Purpose { kind: "data-key", ..PURPOSE },
-            Purpose { org_id: "org_1connection", context: ":c1", ..PURPOSE },
+            Purpose {
+                org_id: "org_2",
+                ..PURPOSE
+            },
+            Purpose {
+                context: "connection:c2",
+                ..PURPOSE
+            },
+            Purpose {
+                kind: "data-key",
+                ..PURPOSE
+            },
+            Purpose {
+                org_id: "org_1connection",
+                context: ":c1",
+                ..PURPOSE
+            },
         ];
         for other in others {
             assert!(open(&KEY, other, &sealed).is_err());

@@ -1,5 +1,8 @@
 //! The table of `migrations/*_secrets_rates`, as diesel sees it.
-#![expect(missing_docs, reason = "the columns are described by comments in the migration")]
+#![expect(
+    missing_docs,
+    reason = "the columns are described by comments in the migration"
+)]
 
 diesel::table! {
     data_keys (org_id, version) {
