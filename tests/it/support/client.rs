@@ -7,24 +7,24 @@ use super::shape;
 
 /// A client of one API.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     /// With the base path of the document.
-    pub base: String,
+    pub(crate) base: String,
     headers: Vec<(String, String)>,
 }
 
 /// A reply, read to its end.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body as it came.
-    pub text: String,
+    pub(crate) text: String,
     /// The body as JSON; null if it is none.
-    pub json: Value,
+    pub(crate) json: Value,
 }
 
 impl Client {
@@ -33,43 +33,43 @@ impl Client {
     }
 
     /// With one more header in every request.
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
     /// With `Authorization: Bearer …`.
-    pub fn bearer(self, credential: &str) -> Self {
+    pub(crate) fn bearer(self, credential: &str) -> Self {
         self.header("authorization", format!("Bearer {credential}"))
     }
 
     /// A GET.
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, None).await
     }
 
     /// A DELETE.
-    pub async fn delete(&self, path: &str) -> Reply {
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
         self.send(Method::DELETE, path, None).await
     }
 
     /// A POST of JSON.
-    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
         self.send(Method::POST, path, Some(body.to_string().into_bytes())).await
     }
 
     /// A PUT of JSON.
-    pub async fn put(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
         self.send(Method::PUT, path, Some(body.to_string().into_bytes())).await
     }
 
     /// A PATCH of JSON.
-    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
         self.send(Method::PATCH, path, Some(body.to_string().into_bytes())).await
     }
 
     /// Any request; bytes are sent as `application/json` unless a header says otherwise.
-    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Reply {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Reply {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(body) = body {
             if !self.headers.iter().any(|(name, _)| name == "content-type") {
@@ -91,26 +91,26 @@ impl Client {
 impl Reply {
     /// The reply, if it has this status and this [`shape`].
     #[track_caller]
-    pub fn expect(self, status: u16, expected_shape: &str) -> Self {
+    pub(crate) fn expect(self, status: u16, expected_shape: &str) -> Self {
         assert_eq!((self.status, shape(&self.text).as_str()), (status, expected_shape), "{}", self.text);
         self
     }
 
     /// The reply, if it has this status.
     #[track_caller]
-    pub fn expect_status(self, status: u16) -> Self {
+    pub(crate) fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
     /// The text of a header; empty without it.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The string at a JSON pointer.
     #[track_caller]
-    pub fn str(&self, pointer: &str) -> &str {
+    pub(crate) fn str(&self, pointer: &str) -> &str {
         let value = self.json.pointer(pointer).and_then(Value::as_str);
         value.unwrap_or_else(|| panic!("no string at {pointer} in {}", self.text))
     }

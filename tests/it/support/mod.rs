@@ -10,66 +10,69 @@
 //! app.stop().await;
 //! ```
 
+mod client;
 mod postgres;
+mod raw;
 mod seed;
 mod shape;
-mod client;
 
 use pulpo::{app::App, clock::Clock, config::{Config, Secret}, server::{Addresses, Server}};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-pub use client::{Client, Reply};
-pub use seed::{ALL_PAY_PERMISSIONS, PASSWORD, User, new_key};
-pub use shape::shape;
+pub(crate) use client::{Client, Reply};
+pub(crate) use raw::Raw;
+pub(crate) use seed::{ALL_PAY_PERMISSIONS, PASSWORD, User, new_key};
+pub(crate) use shape::shape;
 
 /// The operator's key of every test program.
-pub const MCP_KEY: &str = "test-mcp-key-0123456789abcdef";
+pub(crate) const MCP_KEY: &str = "test-mcp-key-0123456789abcdef";
 
 /// A running program.
-pub struct TestApp {
+pub(crate) struct TestApp {
     /// Its dependencies, for seeding.
-    pub app: App,
+    pub(crate) app: App,
     /// Where it listens.
-    pub addresses: Addresses,
+    pub(crate) addresses: Addresses,
     database: String,
-    http: reqwest::Client,
+    /// A client without settings.
+    pub(crate) http: reqwest::Client,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
 }
 
 /// A program to be started.
-pub struct Builder {
+pub(crate) struct Builder {
     config: Config,
     clock: Clock,
 }
 
 impl Builder {
     /// Changes the configuration.
-    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
     /// Sets the clock; keep a clone to move it.
-    pub fn clock(mut self, clock: &Clock) -> Self {
+    pub(crate) fn clock(mut self, clock: &Clock) -> Self {
         self.clock = clock.clone();
         self
     }
 
     /// Starts it on an empty, migrated database.
-    pub async fn start(self) -> TestApp {
+    pub(crate) async fn start(self) -> TestApp {
         TestApp::launch(self.config, self.clock, postgres::create_database().await).await
     }
 }
 
 impl TestApp {
     /// Starts a program with random secrets and the system's clock.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::builder().start().await
     }
 
     /// A program to be changed before it starts.
-    pub fn builder() -> Builder {
+    pub(crate) fn builder() -> Builder {
         let mut config = Config::default();
         let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         config.listen.pullpush = free;
@@ -100,41 +103,41 @@ impl TestApp {
     }
 
     /// Stops the program as SIGTERM does, and fails if it did not end well.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.http);
         let _ = self.stop.send(());
         self.running.await.expect("the server task ended").expect("the server stopped well");
     }
 
     /// Stops the program and starts another one on the same database; ports change.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let (config, clock, database) = ((*self.app.config).clone(), self.app.clock.clone(), self.database.clone());
         self.stop().await;
         Self::launch(config, clock, database).await
     }
 
     /// The hub's API; paths as in its document.
-    pub fn pullpush(&self) -> Client {
+    pub(crate) fn pullpush(&self) -> Client {
         self.client(format!("http://{}", self.addresses.pullpush))
     }
 
     /// The deployment API.
-    pub fn pushpaka(&self) -> Client {
+    pub(crate) fn pushpaka(&self) -> Client {
         self.client(format!("http://{}/api/v1", self.addresses.pushpaka))
     }
 
     /// The workspace API.
-    pub fn puppyone(&self) -> Client {
+    pub(crate) fn puppyone(&self) -> Client {
         self.client(format!("http://{}/api/v1", self.addresses.puppyone))
     }
 
     /// The payments API.
-    pub fn pulse(&self) -> Client {
+    pub(crate) fn pulse(&self) -> Client {
         self.client(format!("http://{}/pulse-api", self.addresses.pulse))
     }
 
     /// The management of integrations.
-    pub fn integrations(&self) -> Client {
+    pub(crate) fn integrations(&self) -> Client {
         self.client(format!("http://{}/v1/integrations", self.addresses.integrations))
     }
 
@@ -143,18 +146,18 @@ impl TestApp {
     }
 
     /// A gRPC channel to the listener that gRPC clients of all services use.
-    pub async fn channel(&self) -> tonic::transport::Channel {
+    pub(crate) async fn channel(&self) -> tonic::transport::Channel {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.pullpush));
         endpoint.expect("an endpoint").connect().await.expect("a gRPC connection")
     }
 
     /// The rows of a statement, for what no door shows.
-    pub async fn sql(&self, statement: &str) -> Vec<tokio_postgres::Row> {
+    pub(crate) async fn sql(&self, statement: &str) -> Vec<tokio_postgres::Row> {
         postgres::query(&self.database, statement).await
     }
 
     /// The one number a statement gives.
-    pub async fn sql_number(&self, statement: &str) -> i64 {
+    pub(crate) async fn sql_number(&self, statement: &str) -> i64 {
         self.sql(statement).await.first().expect("one row").get(0)
     }
 }

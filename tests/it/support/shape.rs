@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 /// The members of a JSON text in the order they are written: `{"a":1,"b":{"c":null},"d":[{"e":1},{"e":2}]}` gives
 /// `{a b{c} d[{e}]}`. Values without members give nothing; different elements of an array stand beside each other,
 /// separated by `|`.
-pub fn shape(text: &str) -> String {
+pub(crate) fn shape(text: &str) -> String {
     match serde_json::from_str::<Shape>(text) {
         Ok(shape) => shape.0,
         Err(error) => format!("not JSON: {error}"),
