@@ -15,7 +15,7 @@ use pulpo_gateway::{
     profile::{Absent, Enums, Integers, JsonProfile, Names, TimestampDigits, Unknown},
     surface::{Surface, SurfaceOptions},
 };
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::{
     config::Http,
@@ -115,11 +115,13 @@ fn word(status: StatusCode) -> &'static str {
     }
 }
 
-fn json_reply(status: StatusCode, body: &Value) -> ErrorReply {
+/// Members are printed in the order of the type's fields, which is the document's.
+fn json_reply(status: StatusCode, body: &impl Serialize) -> ErrorReply {
     ErrorReply {
         status,
         content_type: HeaderValue::from_static("application/json"),
         headers: Vec::new(),
-        body: body.to_string().into_bytes(),
+        // Texts, numbers and nulls always serialise.
+        body: serde_json::to_vec(body).unwrap_or_default(),
     }
 }

@@ -5,7 +5,7 @@ use pulpo_gateway::{
     fault::{ErrorContext, ErrorFormat, ErrorReply, Fault},
     surface::Envelope,
 };
-use serde_json::json;
+use serde::Serialize;
 use tonic::Code;
 
 use super::{json_reply, word};
@@ -17,6 +17,14 @@ pub(super) const ENVELOPE: Envelope = Envelope {
 };
 
 pub(super) struct Errors;
+
+/// The document's error body.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: &'a str,
+    message: &'a str,
+    data: Option<Vec<String>>,
+}
 
 impl ErrorFormat for Errors {
     fn render(&self, fault: &Fault, _context: ErrorContext<'_>) -> ErrorReply {
@@ -38,15 +46,12 @@ impl ErrorFormat for Errors {
             .iter()
             .map(|v| format!("{}: {}", v.field, v.description))
             .collect();
-        let data = if reasons.is_empty() {
-            json!(null)
-        } else {
-            json!(reasons)
+        let body = Body {
+            code,
+            message: &fault.message,
+            data: (!reasons.is_empty()).then_some(reasons),
         };
-        let mut reply = json_reply(
-            status,
-            &json!({ "code": code, "message": fault.message, "data": data }),
-        );
+        let mut reply = json_reply(status, &body);
         if status == StatusCode::UNAUTHORIZED {
             reply
                 .headers
