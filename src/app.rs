@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::{
     clock::Clock,
     config::Config,
+    connectors,
     db::Db,
     identity::{authenticate::Authenticator, digest, tokens::Tokens},
     rates::Rates,
@@ -62,6 +63,7 @@ impl App {
             jwt_secret.expose().len() >= 32,
             "PULPO_JWT_SECRET must have at least 32 characters"
         );
+        connectors::check()?;
         let db = Db::new(database_url, config.database.pool_size);
         let tokens = Tokens::new(jwt_secret.expose(), clock.clone());
         let mcp_key = config

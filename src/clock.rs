@@ -19,7 +19,7 @@ impl Clock {
 
     /// A clock that stands still until it is set.
     pub fn fixed(at: DateTime<Utc>) -> Self {
-        Self(Some(Arc::new(Mutex::new(at))))
+        Self(Some(Arc::new(Mutex::new(at.trunc_subsecs(6)))))
     }
 
     /// Now, in microseconds, as the database keeps it.
@@ -33,7 +33,7 @@ impl Clock {
     /// Moves a fixed clock; the system's clock stays as it is.
     pub fn set(&self, to: DateTime<Utc>) {
         if let Some(at) = &self.0 {
-            *at.lock().unwrap_or_else(PoisonError::into_inner) = to;
+            *at.lock().unwrap_or_else(PoisonError::into_inner) = to.trunc_subsecs(6);
         }
     }
 }

@@ -12,6 +12,7 @@ use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
     app::App,
+    config::{Config, Listen},
     contract::{Contract, SurfaceName},
     deploy, hub, integrations, layers, pay,
     proto::DESCRIPTOR_SET,
@@ -35,6 +36,48 @@ pub struct Addresses {
     pub integrations: SocketAddr,
 }
 
+impl Addresses {
+    fn of(bound: &[(SurfaceName, TcpListener)]) -> Result<Self> {
+        let address = |name| {
+            let listener = bound
+                .iter()
+                .find(|(of, _)| *of == name)
+                .map(|(_, listener)| listener);
+            anyhow::Ok(
+                listener
+                    .context("a surface has no listener")?
+                    .local_addr()?,
+            )
+        };
+        Ok(Self {
+            pullpush: address(SurfaceName::Hub)?,
+            pushpaka: address(SurfaceName::Deploy)?,
+            puppyone: address(SurfaceName::Workspace)?,
+            pulse: address(SurfaceName::Pay)?,
+            integrations: address(SurfaceName::Integrations)?,
+        })
+    }
+}
+
+impl From<Addresses> for Listen {
+    fn from(addresses: Addresses) -> Self {
+        let Addresses {
+            pullpush,
+            pushpaka,
+            puppyone,
+            pulse,
+            integrations,
+        } = addresses;
+        Self {
+            pullpush,
+            pushpaka,
+            puppyone,
+            pulse,
+            integrations,
+        }
+    }
+}
+
 /// The bound listeners and what answers behind them.
 pub struct Server {
     app: App,
@@ -43,26 +86,44 @@ pub struct Server {
 }
 
 impl Server {
-    /// Compiles the surfaces and binds every listener; connections wait until [`Server::run`].
-    pub async fn bind(app: App) -> Result<Self> {
+    /// Binds every listener and compiles the surfaces; connections wait until [`Server::run`].
+    pub async fn bind(mut app: App) -> Result<Self> {
         let contract = Arc::new(Contract::load()?);
+        let mut bound = Vec::new();
+        for name in SurfaceName::ALL {
+            let address = configured(&app, name);
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!(
+                    "cannot listen on {address} for the {} surface",
+                    name.as_str()
+                )
+            })?;
+            bound.push((name, listener));
+        }
+        // Services that print their own address must know the ports that were asked for as 0.
+        let addresses = Addresses::of(&bound)?;
+        app.config = Arc::new(Config {
+            listen: addresses.into(),
+            ..(*app.config).clone()
+        });
         let stack = layers::stack(&app, contract.clone(), services(&app));
         let infrastructure = infrastructure(&contract).await?;
         let mut listeners = Vec::new();
-        let mut bound = Vec::new();
-        for name in SurfaceName::ALL {
+        for (name, listener) in bound {
             let surface = Arc::new(surfaces::compile(&contract, name, &app.config.http)?);
-            let address = configured(&app, name);
-            let listener = TcpListener::bind(address)
-                .await
-                .with_context(|| format!("cannot listen on {address} for the {} surface", name.as_str()))?;
-            bound.push(listener.local_addr()?);
-            listeners.push((listener, Door::new(&app.config.http, surface, stack.clone(), infrastructure.clone())));
+            let door = Door::new(
+                &app.config.http,
+                surface,
+                stack.clone(),
+                infrastructure.clone(),
+            );
+            listeners.push((listener, door));
         }
-        let [pullpush, pushpaka, puppyone, pulse, integrations] =
-            <[SocketAddr; 5]>::try_from(bound).map_err(|_| anyhow::anyhow!("five surfaces, five listeners"))?;
-        let addresses = Addresses { pullpush, pushpaka, puppyone, pulse, integrations };
-        Ok(Self { app, listeners, addresses })
+        Ok(Self {
+            app,
+            listeners,
+            addresses,
+        })
     }
 
     /// Where the listeners really are; tells the ports that were asked for as 0.
@@ -73,22 +134,38 @@ impl Server {
     /// Serves until `shutdown` completes, then drains: no new connections, the open ones finish within the
     /// configured time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let stop = CancellationToken::new();
+        let (stop, written) = (CancellationToken::new(), CancellationToken::new());
         let limits = connection::Limits::new(&self.app.config.http);
         let slots = Arc::new(Semaphore::new(self.app.config.http.max_connections));
-        let writer = self.app.rates.spawn_writer(self.app.clock.clone(), stop.clone());
+        let writer = self
+            .app
+            .rates
+            .spawn_writer(self.app.clock.clone(), written.clone());
         let mut accepting = JoinSet::new();
         for (listener, door) in self.listeners {
-            accepting.spawn(connection::accept(listener, door, limits, slots.clone(), stop.clone()));
+            accepting.spawn(connection::accept(
+                listener,
+                door,
+                limits,
+                slots.clone(),
+                stop.clone(),
+            ));
         }
         shutdown.await;
         tracing::info!("stopping: no new connections, the open ones finish");
         stop.cancel();
         let drain = Duration::from_millis(self.app.config.http.drain_timeout_ms);
-        if tokio::time::timeout(drain, async { while accepting.join_next().await.is_some() {} }).await.is_err() {
+        if tokio::time::timeout(drain, async {
+            while accepting.join_next().await.is_some() {}
+        })
+        .await
+        .is_err()
+        {
             tracing::warn!("some connections did not finish in time and were closed");
             accepting.shutdown().await;
         }
+        // Last, so that what the draining connections did is counted too.
+        written.cancel();
         writer.await.context("the rate limit writer failed")?;
         Ok(())
     }
@@ -120,10 +197,14 @@ fn services(app: &App) -> Routes {
 async fn infrastructure(contract: &Contract) -> Result<Routes> {
     let (reporter, health) = tonic_health::server::health_reporter();
     for service in contract.pool.services() {
-        reporter.set_service_status(service.full_name(), tonic_health::ServingStatus::Serving).await;
+        reporter
+            .set_service_status(service.full_name(), tonic_health::ServingStatus::Serving)
+            .await;
     }
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+    };
     let mut routes = RoutesBuilder::default();
     routes.add_service(health);
     routes.add_service(reflection().build_v1()?);

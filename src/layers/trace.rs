@@ -28,10 +28,7 @@ impl Step for Trace {
         let response = next.run(request).instrument(span.clone()).await;
         let elapsed = began.elapsed();
         let code = code_of(&response);
-        let labels = [
-            ("method", rule.path.clone()),
-            ("code", code.description().to_owned()),
-        ];
+        let labels = [("method", rule.path.clone()), ("code", format!("{code:?}"))];
         metrics::counter!("pulpo_calls_total", &labels).increment(1);
         metrics::histogram!("pulpo_call_duration_seconds", "surface" => rule.surface.as_str())
             .record(elapsed);
