@@ -21,7 +21,8 @@ type Route = (String, String);
 
 #[test]
 fn documented_routes_are_served_and_their_number_only_grows() {
-    let committed: BTreeMap<String, usize> = serde_json::from_str(include_str!("coverage.json")).unwrap();
+    let committed: BTreeMap<String, usize> =
+        serde_json::from_str(include_str!("coverage.json")).unwrap();
     let contract = Contract::load().unwrap();
     let folder = documents();
     let mut report = Vec::new();
@@ -32,7 +33,13 @@ fn documented_routes_are_served_and_their_number_only_grows() {
             Some(folder) => {
                 let documented = documented(&folder.join(api).join("routes.tsv"));
                 let answered = documented.intersection(&served).count();
-                (answered, format!("{api}: {answered} of {} documented routes", documented.len()))
+                (
+                    answered,
+                    format!(
+                        "{api}: {answered} of {} documented routes",
+                        documented.len()
+                    ),
+                )
             }
             // Without the documents: as many routes as the contract has, which were documented when they were counted.
             None => (served.len(), format!("{api}: {} routes", served.len())),
@@ -41,9 +48,16 @@ fn documented_routes_are_served_and_their_number_only_grows() {
         report.push(text);
     }
     let report = report.join("\n");
-    assert_eq!(counts.keys().collect::<Vec<_>>(), committed.keys().collect::<Vec<_>>());
+    assert_eq!(
+        counts.keys().collect::<Vec<_>>(),
+        committed.keys().collect::<Vec<_>>()
+    );
     for (api, least) in &committed {
-        assert!(counts[api] >= *least, "{api} answers {} routes, {least} before\n{report}", counts[api]);
+        assert!(
+            counts[api] >= *least,
+            "{api} answers {} routes, {least} before\n{report}",
+            counts[api]
+        );
     }
 }
 
@@ -55,7 +69,8 @@ fn documents() -> Option<PathBuf> {
 }
 
 fn documented(file: &Path) -> BTreeSet<Route> {
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let text =
+        std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     text.lines()
         .skip(1)
         .filter(|line| !line.trim().is_empty())
@@ -68,13 +83,23 @@ fn documented(file: &Path) -> BTreeSet<Route> {
 }
 
 fn served(contract: &Contract, surface: SurfaceName) -> BTreeSet<Route> {
-    let rules = contract.methods().into_iter().filter(|rule| rule.surface == surface);
-    rules.flat_map(|rule| &rule.routes).map(|(method, path)| (any(method), normal(path))).collect()
+    let rules = contract
+        .methods()
+        .into_iter()
+        .filter(|rule| rule.surface == surface);
+    rules
+        .flat_map(|rule| &rule.routes)
+        .map(|(method, path)| (any(method), normal(path)))
+        .collect()
 }
 
 /// Documents write `ANY` where templates have the kind `*`.
 fn any(method: &str) -> String {
-    if method == "*" { "ANY".to_owned() } else { method.to_owned() }
+    if method == "*" {
+        "ANY".to_owned()
+    } else {
+        method.to_owned()
+    }
 }
 
 /// `:id`, `{id}` and `{id=*}` become `{}`, `{path=**}` and a last `*` become `{**}`; a trailing slash makes no difference.
@@ -91,7 +116,10 @@ fn normal(path: &str) -> String {
 
 #[test]
 fn routes_are_compared_without_the_names_of_their_parameters() {
-    assert_eq!(normal("/api/v1/tenants/:tenantId/events/"), normal("/api/v1/tenants/{tenant_id}/events"));
+    assert_eq!(
+        normal("/api/v1/tenants/:tenantId/events/"),
+        normal("/api/v1/tenants/{tenant_id}/events")
+    );
     assert_eq!(normal("/po-desk/*"), normal("/po-desk/{path=**}"));
     assert_ne!(normal("/a/:id"), normal("/a/id"));
 }

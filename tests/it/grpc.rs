@@ -6,13 +6,16 @@ use pulpo::{
     contract::{Contract, SurfaceName},
     proto::pulpo::{
         pay::v1::{
-            GetPaymentRequest, RequestPaymentRequest, RequestPaymentResponse, payment_service_client::PaymentServiceClient,
+            GetPaymentRequest, RequestPaymentRequest, RequestPaymentResponse,
+            payment_service_client::PaymentServiceClient,
         },
         r#type::v1::{Decimal, Json},
     },
 };
 use tonic::{Code, Request, Status, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_reflection::pb;
 use tonic_types::StatusExt;
 
@@ -23,7 +26,11 @@ async fn desk(app: &TestApp) -> String {
     let org_id = app.organization("Acme").await;
     let key = app.payment_key(&org_id).await;
     app.wallet(&org_id, "agent-a", "USD", 100_000).await;
-    app.policy(&key, &serde_json::json!({"policy_name": "All", "max_daily": 500})).await;
+    app.policy(
+        &key,
+        &serde_json::json!({"policy_name": "All", "max_daily": 500}),
+    )
+    .await;
     key
 }
 
@@ -31,21 +38,30 @@ fn payment(amount: &str) -> RequestPaymentRequest {
     RequestPaymentRequest {
         requesting_agent_id: "agent-a".to_owned(),
         counterparty_agent_id: Some("agent-b".to_owned()),
-        amount: Some(Decimal { value: amount.to_owned() }),
+        amount: Some(Decimal {
+            value: amount.to_owned(),
+        }),
         tx_type: "vendor_payment".to_owned(),
-        metadata: Some(Json { text: r#"{"big":12345678901234567890123}"#.to_owned() }),
+        metadata: Some(Json {
+            text: r#"{"big":12345678901234567890123}"#.to_owned(),
+        }),
         ..Default::default()
     }
 }
 
 fn with_key<T>(message: T, key: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {key}").parse().unwrap());
     request
 }
 
 fn reason(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +69,10 @@ async fn a_payment_through_the_generated_client() {
     let app = TestApp::start().await;
     let key = desk(&app).await;
     let mut client = PaymentServiceClient::new(app.channel().await);
-    let reply = client.request_payment(with_key(payment("400.00"), &key)).await.unwrap();
+    let reply = client
+        .request_payment(with_key(payment("400.00"), &key))
+        .await
+        .unwrap();
     // The limits are told to every door.
     assert_eq!(reply.metadata().get("x-ratelimit-limit").unwrap(), "120");
     assert!(reply.metadata().get("x-request-id").is_some());
@@ -61,16 +80,46 @@ async fn a_payment_through_the_generated_client() {
     assert_eq!(paid.status, "authorized");
     assert_eq!(paid.authorization.unwrap().reason_code, "policy_pass");
     let id = paid.transaction_id;
-    let detail = client.get_payment(with_key(GetPaymentRequest { id: id.clone() }, &key)).await.unwrap().into_inner();
+    let detail = client
+        .get_payment(with_key(GetPaymentRequest { id: id.clone() }, &key))
+        .await
+        .unwrap()
+        .into_inner();
     let transaction = detail.transaction.unwrap();
-    assert_eq!((transaction.status.as_str(), transaction.amount.unwrap().value.as_str()), ("settled", "400.00"));
-    assert_eq!(transaction.metadata.unwrap().text, r#"{"big":12345678901234567890123}"#);
+    assert_eq!(
+        (
+            transaction.status.as_str(),
+            transaction.amount.unwrap().value.as_str()
+        ),
+        ("settled", "400.00")
+    );
+    assert_eq!(
+        transaction.metadata.unwrap().text,
+        r#"{"big":12345678901234567890123}"#
+    );
     // REST tells the same, digit for digit.
-    let rest = app.pulse().bearer(&key).get(&format!("/payments/{id}")).await.expect_status(200);
-    assert!(rest.text.contains(r#""metadata":{"big":12345678901234567890123}"#), "{}", rest.text);
+    let rest = app
+        .pulse()
+        .bearer(&key)
+        .get(&format!("/payments/{id}"))
+        .await
+        .expect_status(200);
+    assert!(
+        rest.text
+            .contains(r#""metadata":{"big":12345678901234567890123}"#),
+        "{}",
+        rest.text
+    );
 
-    let denied = client.request_payment(with_key(payment("100.01"), &key)).await.unwrap().into_inner();
-    assert_eq!(denied.authorization.unwrap().reason_detail.unwrap(), "Daily spending limit of $500 exceeded");
+    let denied = client
+        .request_payment(with_key(payment("100.01"), &key))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        denied.authorization.unwrap().reason_detail.unwrap(),
+        "Daily spending limit of $500 exceeded"
+    );
     assert!(denied.settlement.is_none());
     drop(client);
     app.stop().await;
@@ -82,23 +131,60 @@ async fn refusals_have_reasons_and_fields() {
     let key = desk(&app).await;
     let mut client = PaymentServiceClient::new(app.channel().await);
     let anonymous = client.request_payment(payment("1")).await.unwrap_err();
-    assert_eq!((anonymous.code(), reason(&anonymous).as_str()), (Code::Unauthenticated, "MISSING_CREDENTIAL"));
-    let wrong = client.request_payment(with_key(payment("1"), "pulse_wrong")).await.unwrap_err();
-    assert_eq!((wrong.code(), reason(&wrong).as_str()), (Code::Unauthenticated, "INVALID_CREDENTIAL"));
-    let unknown = client.get_payment(with_key(GetPaymentRequest { id: "txn_0".to_owned() }, &key)).await.unwrap_err();
-    assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::NotFound, "TRANSACTION_NOT_FOUND"));
-    let invalid = client.request_payment(with_key(payment("0.001"), &key)).await.unwrap_err();
-    assert_eq!((invalid.code(), reason(&invalid).as_str()), (Code::InvalidArgument, "INVALID_ARGUMENT"));
+    assert_eq!(
+        (anonymous.code(), reason(&anonymous).as_str()),
+        (Code::Unauthenticated, "MISSING_CREDENTIAL")
+    );
+    let wrong = client
+        .request_payment(with_key(payment("1"), "pulse_wrong"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (wrong.code(), reason(&wrong).as_str()),
+        (Code::Unauthenticated, "INVALID_CREDENTIAL")
+    );
+    let unknown = client
+        .get_payment(with_key(
+            GetPaymentRequest {
+                id: "txn_0".to_owned(),
+            },
+            &key,
+        ))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (unknown.code(), reason(&unknown).as_str()),
+        (Code::NotFound, "TRANSACTION_NOT_FOUND")
+    );
+    let invalid = client
+        .request_payment(with_key(payment("0.001"), &key))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (invalid.code(), reason(&invalid).as_str()),
+        (Code::InvalidArgument, "INVALID_ARGUMENT")
+    );
     let info = invalid.get_details_error_info().unwrap();
     assert_eq!(info.domain, "pulpo");
     let fields = invalid.get_details_bad_request().unwrap().field_violations;
-    assert_eq!(fields.iter().map(|violation| violation.field.as_str()).collect::<Vec<_>>(), ["amount"]);
+    assert_eq!(
+        fields
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect::<Vec<_>>(),
+        ["amount"]
+    );
 
     // A method nobody thought about is not served.
     let mut raw = tonic::client::Grpc::new(app.channel().await);
     raw.ready().await.unwrap();
-    let path = tonic::codegen::http::uri::PathAndQuery::from_static("/pulpo.pay.v1.PaymentService/Nothing");
-    let nothing = raw.unary(with_key(Vec::new(), &key), path, crate::support::Raw).await.unwrap_err();
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static(
+        "/pulpo.pay.v1.PaymentService/Nothing",
+    );
+    let nothing = raw
+        .unary(with_key(Vec::new(), &key), path, crate::support::Raw)
+        .await
+        .unwrap_err();
     assert_eq!(nothing.code(), Code::Unimplemented);
     drop((client, raw));
     app.stop().await;
@@ -106,7 +192,12 @@ async fn refusals_have_reasons_and_fields() {
 
 /// A gRPC-Web call as a browser makes it: the trailers come as the last frame of the body, or, for a refusal without a
 /// message, as headers. The message, the status and its text.
-async fn grpc_web(app: &TestApp, base: &str, key: Option<&str>, message: &impl Message) -> (Vec<u8>, i32, String) {
+async fn grpc_web(
+    app: &TestApp,
+    base: &str,
+    key: Option<&str>,
+    message: &impl Message,
+) -> (Vec<u8>, i32, String) {
     let bytes = message.encode_to_vec();
     let mut frame = vec![0];
     frame.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
@@ -122,9 +213,23 @@ async fn grpc_web(app: &TestApp, base: &str, key: Option<&str>, message: &impl M
     }
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
-    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/grpc-web"));
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (mut status, mut text) = (header("grpc-status"), header("grpc-message").unwrap_or_default());
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("application/grpc-web")
+    );
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let (mut status, mut text) = (
+        header("grpc-status"),
+        header("grpc-message").unwrap_or_default(),
+    );
     let body = response.bytes().await.unwrap();
     let (mut rest, mut reply) = (&body[..], Vec::new());
     while let Some((head, tail)) = rest.split_at_checked(5) {
@@ -152,8 +257,13 @@ async fn a_payment_through_grpc_web() {
     let key = desk(&app).await;
     // On every listener.
     let addresses = app.addresses;
-    let listeners =
-        [addresses.pullpush, addresses.pushpaka, addresses.puppyone, addresses.pulse, addresses.integrations];
+    let listeners = [
+        addresses.pullpush,
+        addresses.pushpaka,
+        addresses.puppyone,
+        addresses.pulse,
+        addresses.integrations,
+    ];
     for listener in listeners {
         let base = format!("http://{listener}");
         let (reply, status, text) = grpc_web(&app, &base, Some(&key), &payment("10.00")).await;
@@ -167,7 +277,12 @@ async fn a_payment_through_grpc_web() {
     let (_, status, text) = grpc_web(&app, &base, Some(&key), &payment("-1")).await;
     assert_eq!(status, Code::InvalidArgument as i32);
     assert!(text.contains("amount"), "{text}");
-    let wallet = app.pulse().bearer(&key).get("/wallets/agent-b").await.expect_status(200);
+    let wallet = app
+        .pulse()
+        .bearer(&key)
+        .get("/wallets/agent-b")
+        .await
+        .expect_status(200);
     assert_eq!(wallet.json["available_balance"], 50.0);
     app.stop().await;
 }
@@ -177,12 +292,22 @@ async fn reflection_lists_every_service() {
     let app = TestApp::start().await;
     let channel = app.channel().await;
     let contract = Contract::load().unwrap();
-    let services = SurfaceName::ALL.into_iter().flat_map(|surface| contract.services(surface));
-    let expected: Vec<String> = services.map(|service| service.full_name().to_owned()).collect();
+    let services = SurfaceName::ALL
+        .into_iter()
+        .flat_map(|surface| contract.services(surface));
+    let expected: Vec<String> = services
+        .map(|service| service.full_name().to_owned())
+        .collect();
     assert!(expected.len() >= 14, "{expected:?}");
-    for (version, listed) in [("v1", services_v1(channel.clone()).await), ("v1alpha", services_v1alpha(channel.clone()).await)] {
+    for (version, listed) in [
+        ("v1", services_v1(channel.clone()).await),
+        ("v1alpha", services_v1alpha(channel.clone()).await),
+    ] {
         for service in &expected {
-            assert!(listed.contains(service), "{version} does not list {service}: {listed:?}");
+            assert!(
+                listed.contains(service),
+                "{version} does not list {service}: {listed:?}"
+            );
         }
     }
     drop(channel);
@@ -191,47 +316,89 @@ async fn reflection_lists_every_service() {
 
 async fn services_v1(channel: Channel) -> Vec<String> {
     use pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient, server_reflection_request::MessageRequest,
-        server_reflection_response::MessageResponse,
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
     };
-    let ask = |message| ServerReflectionRequest { host: String::new(), message_request: Some(message) };
+    let ask = |message| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(message),
+    };
     let questions = [
         ask(MessageRequest::ListServices(String::new())),
-        ask(MessageRequest::FileContainingSymbol("pulpo.pay.v1.PaymentService".to_owned())),
+        ask(MessageRequest::FileContainingSymbol(
+            "pulpo.pay.v1.PaymentService".to_owned(),
+        )),
     ];
     let mut client = ServerReflectionClient::new(channel);
-    let mut answers = client.server_reflection_info(stream::iter(questions)).await.unwrap().into_inner();
+    let mut answers = client
+        .server_reflection_info(stream::iter(questions))
+        .await
+        .unwrap()
+        .into_inner();
     let first = answers.message().await.unwrap().unwrap().message_response;
     let second = answers.message().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::FileDescriptorResponse(file)) = second else { panic!("{second:?}") };
+    let Some(MessageResponse::FileDescriptorResponse(file)) = second else {
+        panic!("{second:?}")
+    };
     assert!(!file.file_descriptor_proto.is_empty());
-    let Some(MessageResponse::ListServicesResponse(list)) = first else { panic!("{first:?}") };
-    list.service.into_iter().map(|service| service.name).collect()
+    let Some(MessageResponse::ListServicesResponse(list)) = first else {
+        panic!("{first:?}")
+    };
+    list.service
+        .into_iter()
+        .map(|service| service.name)
+        .collect()
 }
 
 async fn services_v1alpha(channel: Channel) -> Vec<String> {
     use pb::v1alpha::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient, server_reflection_request::MessageRequest,
-        server_reflection_response::MessageResponse,
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
     };
-    let question =
-        ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
     let mut client = ServerReflectionClient::new(channel);
-    let mut answers = client.server_reflection_info(stream::iter([question])).await.unwrap().into_inner();
+    let mut answers = client
+        .server_reflection_info(stream::iter([question]))
+        .await
+        .unwrap()
+        .into_inner();
     let answer = answers.message().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
-    list.service.into_iter().map(|service| service.name).collect()
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+        panic!("{answer:?}")
+    };
+    list.service
+        .into_iter()
+        .map(|service| service.name)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_says_serving() {
     let app = TestApp::start().await;
     let mut client = HealthClient::new(app.channel().await);
-    for service in ["", "pulpo.pay.v1.PaymentService", "pulpo.hub.v1.EventService"] {
-        let reply = client.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap().into_inner();
+    for service in [
+        "",
+        "pulpo.pay.v1.PaymentService",
+        "pulpo.hub.v1.EventService",
+    ] {
+        let reply = client
+            .check(HealthCheckRequest {
+                service: service.to_owned(),
+            })
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(reply.status(), ServingStatus::Serving, "{service}");
     }
-    let unknown = client.check(HealthCheckRequest { service: "nobody".to_owned() }).await.unwrap_err();
+    let unknown = client
+        .check(HealthCheckRequest {
+            service: "nobody".to_owned(),
+        })
+        .await
+        .unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
     drop(client);
     app.stop().await;

@@ -3,10 +3,19 @@
 //! Folders mirror the documents: `pulse/payments.rs` holds the tests of the routes of that chapter. `support` starts the
 //! program; every test has a database of its own.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod access;
+mod bad_input;
 mod coverage;
+mod deploy;
 mod grpc;
+mod hub;
+mod integrations;
 mod pulse;
 mod support;
+mod workspace;

@@ -118,7 +118,11 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         200,
         "{deleted soft}",
     ),
-    (r#"curl "https://your-instance.pulse.app/pulse-api/health""#, 200, "{status version timestamp}"),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/health""#,
+        200,
+        "{status version timestamp}",
+    ),
     (
         r#"curl "https://your-instance.pulse.app/pulse-api/meta" \
   -H "Authorization: Bearer YOUR_API_KEY""#,
@@ -131,7 +135,10 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_of_the_document_run_as_printed() {
     let desk = Desk::open().await;
-    desk.api().post("/payments/request", &invoice()).await.expect_status(200);
+    desk.api()
+        .post("/payments/request", &invoice())
+        .await
+        .expect_status(200);
     // The examples name a transaction and a policy; these get those names.
     for statement in [
         "INSERT INTO transactions (org_id, id, requesting_agent_id, counterparty_agent_id, amount_minor, currency, tx_type, \
@@ -147,10 +154,16 @@ async fn the_examples_of_the_document_run_as_printed() {
     }
     // The settings that make curl print the status after the body; the command line stays as printed.
     let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join(".curlrc"), "silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \"\\n%{http_code}\"\n").unwrap();
+    std::fs::write(
+        home.path().join(".curlrc"),
+        "silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \"\\n%{http_code}\"\n",
+    )
+    .unwrap();
     let host = desk.app.pulse().base.replace("/pulse-api", "");
     for (example, status, expected) in EXAMPLES {
-        let command = example.replace("https://your-instance.pulse.app", &host).replace("YOUR_API_KEY", &desk.key);
+        let command = example
+            .replace("https://your-instance.pulse.app", &host)
+            .replace("YOUR_API_KEY", &desk.key);
         let output = tokio::process::Command::new("sh")
             .args(["-c", &command])
             .env("CURL_HOME", home.path())
@@ -159,13 +172,25 @@ async fn the_examples_of_the_document_run_as_printed() {
             .output()
             .await
             .unwrap();
-        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{example}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let printed = String::from_utf8(output.stdout).unwrap();
         let (body, code) = printed.rsplit_once('\n').unwrap();
-        assert_eq!((code, shape(body).as_str()), (status.to_string().as_str(), *expected), "{example}: {body}");
+        assert_eq!(
+            (code, shape(body).as_str()),
+            (status.to_string().as_str(), *expected),
+            "{example}: {body}"
+        );
     }
     // The sums of the examples: 50,000 − two payments of 2,500, one of them before; + 10,000 − 5,000.
-    let wallet = desk.api().get("/wallets/agent-treasury-ops").await.expect_status(200);
+    let wallet = desk
+        .api()
+        .get("/wallets/agent-treasury-ops")
+        .await
+        .expect_status(200);
     assert_eq!(wallet.json["available_balance"], json!(50_000.0));
     assert_ne!(wallet.json["last_transaction_at"], Value::Null);
     desk.app.stop().await;

@@ -26,7 +26,10 @@ const CONTRADICTIONS: [&str; 6] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ledger_explains_every_balance_after_a_random_mix() {
     const SEED: u64 = 4264;
-    let app = crate::support::TestApp::builder().config(|config| config.rates.scale = 100).start().await;
+    let app = crate::support::TestApp::builder()
+        .config(|config| config.rates.scale = 100)
+        .start()
+        .await;
     let desk = Desk::furnish(app).await;
     for agent in &AGENTS[2..] {
         desk.app.wallet(&desk.org_id, agent, "USD", 50_000).await;
@@ -55,16 +58,25 @@ async fn the_ledger_explains_every_balance_after_a_random_mix() {
     });
     join_all(clients).await;
 
-    assert!(desk.app.sql_number("SELECT count(*) FROM transactions WHERE status = 'settled'").await > 20);
+    assert!(
+        desk.app
+            .sql_number("SELECT count(*) FROM transactions WHERE status = 'settled'")
+            .await
+            > 20
+    );
     for contradiction in CONTRADICTIONS {
         let rows = desk.app.sql(contradiction).await;
         assert!(rows.is_empty(), "{contradiction}: {rows:?}");
     }
     // What the API shows is what the ledger says.
-    let external = "SELECT -sum(amount_minor)::bigint FROM ledger_entries WHERE account = 'external'";
+    let external =
+        "SELECT -sum(amount_minor)::bigint FROM ledger_entries WHERE account = 'external'";
     let outside = desk.app.sql_number(external).await;
     let mut shown = 0;
-    for wallet in desk.api().get("/wallets").await.expect_status(200).json["wallets"].as_array().unwrap() {
+    for wallet in desk.api().get("/wallets").await.expect_status(200).json["wallets"]
+        .as_array()
+        .unwrap()
+    {
         shown += (wallet["available_balance"].as_f64().unwrap() * 100.0).round() as i64;
     }
     assert_eq!(shown, outside);

@@ -10,8 +10,17 @@ use crate::support::Reply;
 /// The four headers: limit, remaining, reset, remaining of the day.
 #[track_caller]
 fn headers(reply: &Reply) -> [i64; 4] {
-    ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-daily-remaining"].map(|name| {
-        reply.header(name).parse().unwrap_or_else(|_| panic!("no {name} on {}: {}", reply.status, reply.text))
+    [
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+        "x-ratelimit-daily-remaining",
+    ]
+    .map(|name| {
+        reply
+            .header(name)
+            .parse()
+            .unwrap_or_else(|_| panic!("no {name} on {}: {}", reply.status, reply.text))
     })
 }
 
@@ -28,7 +37,10 @@ async fn exactly_120_in_any_minute_also_across_a_restart() {
         let reply = desk.api().get("/meta").await.expect_status(200);
         assert_eq!(headers(&reply)[1], 120 - used);
     }
-    desk = Desk { app: desk.app.restart().await, ..desk };
+    desk = Desk {
+        app: desk.app.restart().await,
+        ..desk
+    };
     for used in 81..=120 {
         let reply = desk.api().get("/meta").await.expect_status(200);
         assert_eq!(headers(&reply)[1], 120 - used);
@@ -39,14 +51,25 @@ async fn exactly_120_in_any_minute_also_across_a_restart() {
     assert_eq!(headers(&refusal), [120, 0, start.timestamp() + 60, 9_880]);
     // A refused key has no say in anything else, and other keys go on.
     refused(&desk.api().get("/nothing").await, 429, "rate_limited");
-    desk.app.pulse().bearer(&desk.app.payment_key(&desk.org_id).await).get("/meta").await.expect_status(200);
+    desk.app
+        .pulse()
+        .bearer(&desk.app.payment_key(&desk.org_id).await)
+        .get("/meta")
+        .await
+        .expect_status(200);
 
     // The first request leaves the window: one more, not 120.
     clock.set(start + Duration::seconds(60));
-    assert_eq!(headers(&desk.api().get("/meta").await.expect_status(200))[1], 0);
+    assert_eq!(
+        headers(&desk.api().get("/meta").await.expect_status(200))[1],
+        0
+    );
     refused(&desk.api().get("/meta").await, 429, "rate_limited");
     clock.set(start + Duration::seconds(90));
-    assert_eq!(headers(&desk.api().get("/meta").await.expect_status(200))[1], 118);
+    assert_eq!(
+        headers(&desk.api().get("/meta").await.expect_status(200))[1],
+        118
+    );
     desk.app.stop().await;
 }
 
@@ -57,43 +80,84 @@ async fn ten_thousand_in_a_day_and_midnight_starts_the_next() {
     let mut desk = Desk::open_at(&clock).await;
     desk.key = desk.app.payment_key(&desk.org_id).await;
     // As if 9,999 requests had been made this morning.
-    let seeded = "INSERT INTO rate_days (key, day, count) SELECT id, '2026-04-14', 9999 FROM api_keys";
+    let seeded =
+        "INSERT INTO rate_days (key, day, count) SELECT id, '2026-04-14', 9999 FROM api_keys";
     desk.app.sql(seeded).await;
-    assert_eq!(headers(&desk.api().get("/meta").await.expect_status(200))[3], 0);
+    assert_eq!(
+        headers(&desk.api().get("/meta").await.expect_status(200))[3],
+        0
+    );
     let refusal = desk.api().get("/meta").await;
     refused(&refusal, 429, "rate_limited");
     assert_eq!(refusal.header("retry-after"), (12 * 3600).to_string());
     clock.set(noon + Duration::hours(12));
-    assert_eq!(headers(&desk.api().get("/meta").await.expect_status(200))[3], 9_999);
+    assert_eq!(
+        headers(&desk.api().get("/meta").await.expect_status(200))[3],
+        9_999
+    );
     desk.app.stop().await;
 }
 
 #[tokio::test]
 async fn every_answer_to_a_key_carries_the_headers() {
     let desk = Desk::open().await;
-    let bare = desk.app.pulse().bearer(&desk.app.payment_key_with(&desk.org_id, &[]).await);
+    let bare = desk
+        .app
+        .pulse()
+        .bearer(&desk.app.payment_key_with(&desk.org_id, &[]).await);
     let replies = [
         (200, desk.api().get("/wallets").await),
-        (201, desk.api().post("/policies", &json!({"policy_name": "x", "agent_id": "x"})).await),
+        (
+            201,
+            desk.api()
+                .post("/policies", &json!({"policy_name": "x", "agent_id": "x"}))
+                .await,
+        ),
         (400, desk.api().post("/payments/request", &json!({})).await),
-        (400, desk.api().send(reqwest::Method::POST, "/payments/request", Some(b"{".to_vec())).await),
+        (
+            400,
+            desk.api()
+                .send(
+                    reqwest::Method::POST,
+                    "/payments/request",
+                    Some(b"{".to_vec()),
+                )
+                .await,
+        ),
         (400, desk.api().get("/payments?limit=x").await),
         (403, bare.get("/wallets").await),
         (404, desk.api().get("/wallets/agent-nobody").await),
         (404, desk.api().get("/nothing").await),
         (405, desk.api().delete("/wallets").await),
-        (409, desk.api().post("/policies", &json!({"policy_name": "x", "agent_id": "x"})).await),
-        (415, desk.api().header("content-type", "text/plain").post(&format!("/wallets/{PAYER}/fund"), &json!({})).await),
+        (
+            409,
+            desk.api()
+                .post("/policies", &json!({"policy_name": "x", "agent_id": "x"}))
+                .await,
+        ),
+        (
+            415,
+            desk.api()
+                .header("content-type", "text/plain")
+                .post(&format!("/wallets/{PAYER}/fund"), &json!({}))
+                .await,
+        ),
     ];
     for (status, reply) in replies {
         assert_eq!(reply.status, status, "{}", reply.text);
         let [limit, remaining, reset, daily] = headers(&reply);
         assert_eq!(limit, 120);
-        assert!((0..120).contains(&remaining) && (9_000..10_000).contains(&daily), "{remaining} {daily}");
+        assert!(
+            (0..120).contains(&remaining) && (9_000..10_000).contains(&daily),
+            "{remaining} {daily}"
+        );
         assert!(reset > 1_700_000_000, "{reset}");
     }
     // There is no key on these.
-    for reply in [desk.app.pulse().get("/wallets").await, desk.app.pulse().get("/health").await] {
+    for reply in [
+        desk.app.pulse().get("/wallets").await,
+        desk.app.pulse().get("/health").await,
+    ] {
         assert!(reply.headers.get("x-ratelimit-limit").is_none());
     }
     desk.app.stop().await;

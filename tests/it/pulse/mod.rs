@@ -51,11 +51,18 @@ impl Desk {
 
     /// Requests the document's payment with these fields over it.
     async fn pay(&self, over: Value) -> Reply {
-        self.api().post("/payments/request", &with(invoice(), over)).await
+        self.api()
+            .post("/payments/request", &with(invoice(), over))
+            .await
     }
 
     async fn available(&self, agent_id: &str) -> Value {
-        self.api().get(&format!("/wallets/{agent_id}")).await.expect_status(200).json["available_balance"].clone()
+        self.api()
+            .get(&format!("/wallets/{agent_id}"))
+            .await
+            .expect_status(200)
+            .json["available_balance"]
+            .clone()
     }
 }
 
@@ -89,7 +96,10 @@ fn with(mut base: Value, over: Value) -> Value {
     for (name, value) in over.as_object().unwrap() {
         match value {
             Value::Null => base.as_object_mut().unwrap().remove(name),
-            value => base.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            value => base
+                .as_object_mut()
+                .unwrap()
+                .insert(name.clone(), value.clone()),
         };
     }
     base
@@ -100,26 +110,46 @@ fn with(mut base: Value, over: Value) -> Value {
 fn refused(reply: &Reply, status: u16, code: &str) {
     let reply = reply.clone().expect(status, "{error code detail}");
     assert_eq!(reply.json["code"], code, "{}", reply.text);
-    assert!(reply.json["error"].as_str().is_some_and(|text| !text.is_empty()), "{}", reply.text);
+    assert!(
+        reply.json["error"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "{}",
+        reply.text
+    );
 }
 
 /// A 400 that names this field.
 #[track_caller]
 fn refused_field(reply: &Reply, field: &str) {
     refused(reply, 400, "bad_request");
-    assert!(reply.json["detail"].as_str().is_some_and(|text| text.contains(field)), "{field}: {}", reply.text);
+    assert!(
+        reply.json["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains(field)),
+        "{field}: {}",
+        reply.text
+    );
 }
 
 /// An instant as the document prints it, for example `2026-04-14T12:35:00.000Z`.
 #[track_caller]
 fn is_instant(text: &str) {
-    assert!(text.len() == 24 && text.as_bytes()[19] == b'.' && text.ends_with('Z'), "{text}");
+    assert!(
+        text.len() == 24 && text.as_bytes()[19] == b'.' && text.ends_with('Z'),
+        "{text}"
+    );
     chrono::DateTime::parse_from_rfc3339(text).unwrap();
 }
 
 /// A prefix and this many hexadecimal digits.
 #[track_caller]
 fn is_id(text: &str, prefix: &str, digits: usize) {
-    let hex = text.strip_prefix(prefix).unwrap_or_else(|| panic!("{text}"));
-    assert!(hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{text}");
+    let hex = text
+        .strip_prefix(prefix)
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit()),
+        "{text}"
+    );
 }

@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 
 use super::{Desk, PAYEE, PAYER, demo_policy, is_id, is_instant, refused, refused_field, with};
 
-const DENIED: &str = "{transaction_id status authorization{decision reason_code reason_detail processing_time_ms}}";
-const APPROVED: &str =
-    "{transaction_id status authorization{decision reason_code compliance_status processing_time_ms} settlement{settled_at}}";
+const DENIED: &str =
+    "{transaction_id status authorization{decision reason_code reason_detail processing_time_ms}}";
+const APPROVED: &str = "{transaction_id status authorization{decision reason_code compliance_status processing_time_ms} settlement{settled_at}}";
 
 #[tokio::test]
 async fn an_approved_payment_is_answered_stored_and_settled_as_documented() {
     let desk = Desk::open().await;
-    let reply = desk.pay(json!({"metadata": {"invoice_id": "INV-2026-0412"}})).await.expect(200, APPROVED);
+    let reply = desk
+        .pay(json!({"metadata": {"invoice_id": "INV-2026-0412"}}))
+        .await
+        .expect(200, APPROVED);
     let id = reply.str("/transaction_id").to_owned();
     is_id(&id, "txn_", 12);
     is_instant(reply.str("/settlement/settled_at"));
@@ -31,10 +34,17 @@ async fn an_approved_payment_is_answered_stored_and_settled_as_documented() {
          authorization{id decision reason_code processing_time_ms created_at} \
          events[{id event_type created_at}] escrow}",
     );
-    assert!(detail.text.contains(r#""amount":2500.00,"currency":"USD""#), "{}", detail.text);
+    assert!(
+        detail.text.contains(r#""amount":2500.00,"currency":"USD""#),
+        "{}",
+        detail.text
+    );
     assert_eq!(detail.json["transaction"]["status"], "settled");
     assert_eq!(detail.json["transaction"]["requesting_org_id"], desk.org_id);
-    assert_eq!(detail.json["transaction"]["metadata"], json!({"invoice_id": "INV-2026-0412"}));
+    assert_eq!(
+        detail.json["transaction"]["metadata"],
+        json!({"invoice_id": "INV-2026-0412"})
+    );
     assert_eq!(detail.json["escrow"], Value::Null);
     assert!(detail.str("/authorization/id").starts_with("auth_"));
     assert!(detail.str("/events/0/id").starts_with("evt_"));
@@ -46,10 +56,21 @@ async fn an_approved_payment_is_answered_stored_and_settled_as_documented() {
         "{events[{id event_type event_data{decision reason_code} created_at}|{id event_type event_data{settled_at} created_at}]}",
     );
     assert_eq!(events.json["events"][0]["event_type"], "authorized");
-    assert_eq!(events.json["events"][0]["event_data"], json!({"decision": "approved", "reason_code": "policy_pass"}));
+    assert_eq!(
+        events.json["events"][0]["event_data"],
+        json!({"decision": "approved", "reason_code": "policy_pass"})
+    );
     assert_eq!(events.json["events"][1]["event_type"], "settled");
-    assert_eq!(events.json["events"][1]["event_data"]["settled_at"], reply.json["settlement"]["settled_at"]);
-    for (listed, full) in detail.json["events"].as_array().unwrap().iter().zip(events.json["events"].as_array().unwrap()) {
+    assert_eq!(
+        events.json["events"][1]["event_data"]["settled_at"],
+        reply.json["settlement"]["settled_at"]
+    );
+    for (listed, full) in detail.json["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(events.json["events"].as_array().unwrap())
+    {
         assert_eq!(listed["id"], full["id"]);
     }
 
@@ -63,23 +84,48 @@ async fn a_denied_payment_is_answered_and_stored_and_moves_nothing() {
     let desk = Desk::open().await;
     // Five payments of 9,000 leave 5,000 of the day.
     for _ in 0..5 {
-        desk.pay(json!({"amount": 9000})).await.expect(200, APPROVED);
+        desk.pay(json!({"amount": 9000}))
+            .await
+            .expect(200, APPROVED);
     }
-    let denied = desk.pay(json!({"amount": 5000.01})).await.expect(200, DENIED);
+    let denied = desk
+        .pay(json!({"amount": 5000.01}))
+        .await
+        .expect(200, DENIED);
     assert_eq!(denied.json["status"], "denied");
     assert_eq!(denied.json["authorization"]["decision"], "denied");
-    assert_eq!(denied.json["authorization"]["reason_code"], "daily_limit_exceeded");
-    assert_eq!(denied.json["authorization"]["reason_detail"], "Daily spending limit of $50,000 exceeded");
+    assert_eq!(
+        denied.json["authorization"]["reason_code"],
+        "daily_limit_exceeded"
+    );
+    assert_eq!(
+        denied.json["authorization"]["reason_detail"],
+        "Daily spending limit of $50,000 exceeded"
+    );
     assert_eq!(desk.available(PAYER).await, 5_000.0);
 
     let id = denied.str("/transaction_id");
-    let detail = desk.api().get(&format!("/payments/{id}")).await.expect_status(200);
+    let detail = desk
+        .api()
+        .get(&format!("/payments/{id}"))
+        .await
+        .expect_status(200);
     assert_eq!(detail.json["transaction"]["status"], "denied");
-    assert_eq!(detail.json["authorization"]["reason_detail"], "Daily spending limit of $50,000 exceeded");
-    let types: Vec<_> = detail.json["events"].as_array().unwrap().iter().map(|e| e["event_type"].clone()).collect();
+    assert_eq!(
+        detail.json["authorization"]["reason_detail"],
+        "Daily spending limit of $50,000 exceeded"
+    );
+    let types: Vec<_> = detail.json["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["event_type"].clone())
+        .collect();
     assert_eq!(types, ["denied"]);
     // A sum equal to the limit passes, and the denial did not count.
-    desk.pay(json!({"amount": 5000})).await.expect(200, APPROVED);
+    desk.pay(json!({"amount": 5000}))
+        .await
+        .expect(200, APPROVED);
     desk.app.stop().await;
 }
 
@@ -92,7 +138,12 @@ struct Denial {
 }
 
 fn denials() -> Vec<Denial> {
-    let denial = |policy, payment, reason, detail| Denial { policy, payment, reason, detail };
+    let denial = |policy, payment, reason, detail| Denial {
+        policy,
+        payment,
+        reason,
+        detail,
+    };
     vec![
         denial(
             json!({"max_per_transaction": 100}),
@@ -100,21 +151,66 @@ fn denials() -> Vec<Denial> {
             "amount_exceeds_limit",
             "Per-transaction limit of $100 exceeded",
         ),
-        denial(json!({"currency": "EUR"}), json!({"amount": 1}), "currency_mismatch", ""),
-        denial(json!({"max_daily": 100}), json!({"amount": 100.01}), "daily_limit_exceeded", "Daily spending limit of $100 exceeded"),
+        denial(
+            json!({"currency": "EUR"}),
+            json!({"amount": 1}),
+            "currency_mismatch",
+            "",
+        ),
+        denial(
+            json!({"max_daily": 100}),
+            json!({"amount": 100.01}),
+            "daily_limit_exceeded",
+            "Daily spending limit of $100 exceeded",
+        ),
         denial(
             json!({"max_monthly": 100}),
             json!({"amount": 100.01}),
             "monthly_limit_exceeded",
             "Monthly spending limit of $100 exceeded",
         ),
-        denial(json!({"blocked_counterparties": [PAYEE], "approved_counterparties": [PAYEE]}), json!({}), "counterparty_blocked", PAYEE),
-        denial(json!({"approved_counterparties": ["agent-else"]}), json!({}), "counterparty_not_approved", PAYEE),
-        denial(json!({"allowed_categories": ["treasury"]}), json!({}), "category_not_allowed", "operations"),
-        denial(json!({"allowed_categories": ["treasury"]}), json!({"category": null}), "category_not_allowed", ""),
-        denial(json!({}), json!({"amount": 1000.01}), "insufficient_funds", ""),
-        denial(json!({"require_human_above": 50}), json!({"amount": 50.01}), "human_required", ""),
-        denial(json!({"compliance_jurisdictions": ["US_FEDERAL"]}), json!({"amount": 50}), "compliance_denied", ""),
+        denial(
+            json!({"blocked_counterparties": [PAYEE], "approved_counterparties": [PAYEE]}),
+            json!({}),
+            "counterparty_blocked",
+            PAYEE,
+        ),
+        denial(
+            json!({"approved_counterparties": ["agent-else"]}),
+            json!({}),
+            "counterparty_not_approved",
+            PAYEE,
+        ),
+        denial(
+            json!({"allowed_categories": ["treasury"]}),
+            json!({}),
+            "category_not_allowed",
+            "operations",
+        ),
+        denial(
+            json!({"allowed_categories": ["treasury"]}),
+            json!({"category": null}),
+            "category_not_allowed",
+            "",
+        ),
+        denial(
+            json!({}),
+            json!({"amount": 1000.01}),
+            "insufficient_funds",
+            "",
+        ),
+        denial(
+            json!({"require_human_above": 50}),
+            json!({"amount": 50.01}),
+            "human_required",
+            "",
+        ),
+        denial(
+            json!({"compliance_jurisdictions": ["US_FEDERAL"]}),
+            json!({"amount": 50}),
+            "compliance_denied",
+            "",
+        ),
         denial(
             json!({}),
             json!({"amount": 50, "escrow_conditions": {"release_conditions": []}}),
@@ -140,21 +236,58 @@ fn denials() -> Vec<Denial> {
             "counterparty_blocked",
             "",
         ),
-        denial(json!({"allowed_categories": ["none"], "require_human_above": 1}), json!({"amount": 5000}), "category_not_allowed", ""),
+        denial(
+            json!({"allowed_categories": ["none"], "require_human_above": 1}),
+            json!({"amount": 5000}),
+            "category_not_allowed",
+            "",
+        ),
     ]
 }
 
 #[tokio::test]
 async fn every_reason_to_deny_one_by_one() {
     let desk = Desk::open().await;
-    for (i, Denial { policy, payment, reason, detail }) in denials().into_iter().enumerate() {
+    for (
+        i,
+        Denial {
+            policy,
+            payment,
+            reason,
+            detail,
+        },
+    ) in denials().into_iter().enumerate()
+    {
         let agent = format!("agent-{i}");
         desk.app.wallet(&desk.org_id, &agent, "USD", 100_000).await;
-        desk.app.policy(&desk.key, &with(policy, json!({"policy_name": "One", "agent_id": agent}))).await;
-        let body = with(with(super::invoice(), json!({"requesting_agent_id": agent, "amount": 100})), payment);
-        let reply = desk.api().post("/payments/request", &body).await.expect(200, DENIED);
-        assert_eq!(reply.json["authorization"]["reason_code"], reason, "{i}: {}", reply.text);
-        assert!(reply.str("/authorization/reason_detail").contains(detail), "{i}: {}", reply.text);
+        desk.app
+            .policy(
+                &desk.key,
+                &with(policy, json!({"policy_name": "One", "agent_id": agent})),
+            )
+            .await;
+        let body = with(
+            with(
+                super::invoice(),
+                json!({"requesting_agent_id": agent, "amount": 100}),
+            ),
+            payment,
+        );
+        let reply = desk
+            .api()
+            .post("/payments/request", &body)
+            .await
+            .expect(200, DENIED);
+        assert_eq!(
+            reply.json["authorization"]["reason_code"], reason,
+            "{i}: {}",
+            reply.text
+        );
+        assert!(
+            reply.str("/authorization/reason_detail").contains(detail),
+            "{i}: {}",
+            reply.text
+        );
         assert_eq!(desk.available(&agent).await, 1_000.0, "{i}");
     }
     assert_eq!(desk.available(PAYEE).await, 1_000.0);
@@ -169,23 +302,52 @@ async fn policies_are_found_from_the_agent_to_the_organization_and_limits_are_in
     let bare_key = desk.app.payment_key(&bare).await;
     desk.app.wallet(&bare, PAYER, "USD", 100_000).await;
     let bare_api = desk.app.pulse().bearer(&bare_key);
-    let reply = bare_api.post("/payments/request", &super::invoice()).await.expect(200, DENIED);
+    let reply = bare_api
+        .post("/payments/request", &super::invoice())
+        .await
+        .expect(200, DENIED);
     assert_eq!(reply.json["authorization"]["reason_code"], "no_policy");
 
     // The policy of the agent replaces the default as a whole: its absent limits are no limits.
-    desk.pay(json!({"amount": 10_000.01})).await.expect(200, DENIED);
-    desk.app.policy(&desk.key, &json!({"policy_name": "Treasury", "agent_id": PAYER, "max_per_transaction": 20_000})).await;
-    desk.pay(json!({"amount": 20_000})).await.expect(200, APPROVED);
-    desk.pay(json!({"amount": 20_000.01})).await.expect(200, DENIED);
+    desk.pay(json!({"amount": 10_000.01}))
+        .await
+        .expect(200, DENIED);
+    desk.app
+        .policy(
+            &desk.key,
+            &json!({"policy_name": "Treasury", "agent_id": PAYER, "max_per_transaction": 20_000}),
+        )
+        .await;
+    desk.pay(json!({"amount": 20_000}))
+        .await
+        .expect(200, APPROVED);
+    desk.pay(json!({"amount": 20_000.01}))
+        .await
+        .expect(200, DENIED);
 
     // No wallet in the currency, and no wallet at all.
-    desk.app.policy(&desk.key, &json!({"policy_name": "Poor", "agent_id": "agent-poor"})).await;
-    let reply = desk.pay(json!({"requesting_agent_id": "agent-poor"})).await.expect(200, DENIED);
-    assert_eq!(reply.json["authorization"]["reason_code"], "insufficient_funds");
+    desk.app
+        .policy(
+            &desk.key,
+            &json!({"policy_name": "Poor", "agent_id": "agent-poor"}),
+        )
+        .await;
+    let reply = desk
+        .pay(json!({"requesting_agent_id": "agent-poor"}))
+        .await
+        .expect(200, DENIED);
+    assert_eq!(
+        reply.json["authorization"]["reason_code"],
+        "insufficient_funds"
+    );
 
     // A payment to the outside needs no counterparty; one to a new agent creates its wallet.
-    desk.pay(json!({"counterparty_agent_id": null, "amount": 1})).await.expect(200, APPROVED);
-    desk.pay(json!({"counterparty_agent_id": "agent-new", "amount": 12.34})).await.expect(200, APPROVED);
+    desk.pay(json!({"counterparty_agent_id": null, "amount": 1}))
+        .await
+        .expect(200, APPROVED);
+    desk.pay(json!({"counterparty_agent_id": "agent-new", "amount": 12.34}))
+        .await
+        .expect(200, APPROVED);
     assert_eq!(desk.available("agent-new").await, 12.34);
     desk.app.stop().await;
 }
@@ -197,11 +359,20 @@ async fn windows_roll() {
     let desk = Desk::open_at(&clock).await;
     let pay = async |minutes: i64, milliseconds: i64, amount: f64| {
         clock.set(start + Duration::minutes(minutes) + Duration::milliseconds(milliseconds));
-        let reply = desk.pay(json!({"requesting_agent_id": "agent-w", "amount": amount})).await.expect_status(200);
-        reply.json["authorization"]["reason_code"].as_str().unwrap().to_owned()
+        let reply = desk
+            .pay(json!({"requesting_agent_id": "agent-w", "amount": amount}))
+            .await
+            .expect_status(200);
+        reply.json["authorization"]["reason_code"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
-    desk.app.wallet(&desk.org_id, "agent-w", "USD", 10_000_000).await;
-    let policy = json!({"policy_name": "W", "agent_id": "agent-w", "max_daily": 100, "max_monthly": 150});
+    desk.app
+        .wallet(&desk.org_id, "agent-w", "USD", 10_000_000)
+        .await;
+    let policy =
+        json!({"policy_name": "W", "agent_id": "agent-w", "max_daily": 100, "max_monthly": 150});
     desk.app.policy(&desk.key, &policy).await;
 
     let day = 24 * 60;
@@ -221,27 +392,47 @@ async fn windows_roll() {
     assert_eq!(pay(30 * day, 0, 60.0).await, "policy_pass");
 
     // What is printed comes from the same clock.
-    let newest = desk.api().get("/payments?agent_id=agent-w&status=settled&limit=1").await.expect_status(200);
-    assert_eq!(newest.json["transactions"][0]["settled_at"], "2026-05-14T12:00:00.000Z");
+    let newest = desk
+        .api()
+        .get("/payments?agent_id=agent-w&status=settled&limit=1")
+        .await
+        .expect_status(200);
+    assert_eq!(
+        newest.json["transactions"][0]["settled_at"],
+        "2026-05-14T12:00:00.000Z"
+    );
     desk.app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_limit_holds_under_fifty_concurrent_requests() {
     let desk = Desk::open().await;
-    desk.app.policy(&desk.key, &json!({"policy_name": "Tight", "agent_id": PAYER, "max_daily": 1000})).await;
+    desk.app
+        .policy(
+            &desk.key,
+            &json!({"policy_name": "Tight", "agent_id": PAYER, "max_daily": 1000}),
+        )
+        .await;
     // 33 times 30 are 990; the 34th would be 1,020.
     let replies = join_all((0..50).map(|_| desk.pay(json!({"amount": 30})))).await;
     let mut counts = std::collections::BTreeMap::<String, u32>::new();
     for reply in replies {
         assert_eq!(reply.status, 200, "{}", reply.text);
-        *counts.entry(reply.str("/authorization/reason_code").to_owned()).or_default() += 1;
+        *counts
+            .entry(reply.str("/authorization/reason_code").to_owned())
+            .or_default() += 1;
     }
-    let expected = [("daily_limit_exceeded".to_owned(), 17), ("policy_pass".to_owned(), 33)];
+    let expected = [
+        ("daily_limit_exceeded".to_owned(), 17),
+        ("policy_pass".to_owned(), 33),
+    ];
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(desk.available(PAYER).await, 49_010.0);
     assert_eq!(desk.available(PAYEE).await, 1_990.0);
-    let stored = desk.app.sql_number("SELECT sum(amount_minor)::bigint FROM transactions WHERE status = 'settled'").await;
+    let stored = desk
+        .app
+        .sql_number("SELECT sum(amount_minor)::bigint FROM transactions WHERE status = 'settled'")
+        .await;
     assert_eq!(stored, 99_000);
     desk.app.stop().await;
 }
@@ -251,22 +442,44 @@ async fn the_list_filters_and_pages() {
     let start: DateTime<Utc> = "2026-04-14T23:59:59.999Z".parse().unwrap();
     let clock = Clock::fixed(start);
     let desk = Desk::open_at(&clock).await;
-    let empty = desk.api().get("/payments").await.expect(200, "{transactions[] count limit offset}");
-    assert_eq!(empty.json, json!({"transactions": [], "count": 0, "limit": 50, "offset": 0}));
+    let empty = desk
+        .api()
+        .get("/payments")
+        .await
+        .expect(200, "{transactions[] count limit offset}");
+    assert_eq!(
+        empty.json,
+        json!({"transactions": [], "count": 0, "limit": 50, "offset": 0})
+    );
 
     desk.pay(json!({})).await.expect_status(200);
     clock.set(start + Duration::milliseconds(1));
-    desk.pay(json!({"amount": 9_999, "tx_type": "refund"})).await.expect(200, DENIED);
+    desk.pay(json!({"amount": 9_999, "tx_type": "refund"}))
+        .await
+        .expect(200, DENIED);
     let bare = json!({"counterparty_agent_id": null, "category": null, "description": null, "reference_id": null, "amount": 7});
     desk.pay(bare).await.expect(200, APPROVED);
 
     let row = "{id requesting_agent_id requesting_org_id counterparty_agent_id counterparty_org_id amount currency tx_type \
                category description reference_id status settled_at created_at}";
-    let all = desk.api().get("/payments").await.expect(200, &format!("{{transactions[{row}] count limit offset}}"));
+    let all = desk
+        .api()
+        .get("/payments")
+        .await
+        .expect(200, &format!("{{transactions[{row}] count limit offset}}"));
     let of = |i: usize, name: &str| all.json["transactions"][i][name].clone();
-    assert_eq!([of(0, "amount"), of(1, "amount"), of(2, "amount")], [7.0, 9_999.0, 2_500.0]);
+    assert_eq!(
+        [of(0, "amount"), of(1, "amount"), of(2, "amount")],
+        [7.0, 9_999.0, 2_500.0]
+    );
     assert!(all.text.contains(r#""amount":2500.00,"#), "{}", all.text);
-    for absent in ["counterparty_agent_id", "counterparty_org_id", "category", "description", "reference_id"] {
+    for absent in [
+        "counterparty_agent_id",
+        "counterparty_org_id",
+        "category",
+        "description",
+        "reference_id",
+    ] {
         assert_eq!(of(0, absent), Value::Null, "{absent}");
     }
     assert_eq!(of(1, "settled_at"), Value::Null);
@@ -278,23 +491,39 @@ async fn the_list_filters_and_pages() {
         ("status=denied", &[9_999.0]),
         ("tx_type=refund", &[9_999.0]),
         ("agent_id=agent-vendor-pay", &[9_999.0, 2_500.0]),
-        ("agent_id=agent-treasury-ops&status=settled", &[7.0, 2_500.0]),
+        (
+            "agent_id=agent-treasury-ops&status=settled",
+            &[7.0, 2_500.0],
+        ),
         ("agent_id=agent-nobody", &[]),
         ("date_to=2026-04-14", &[2_500.0]),
         ("date_from=2026-04-15", &[7.0, 9_999.0]),
-        ("date_from=2026-04-14T23:59:59.999Z&date_to=2026-04-14T23:59:59.999Z", &[2_500.0]),
+        (
+            "date_from=2026-04-14T23:59:59.999Z&date_to=2026-04-14T23:59:59.999Z",
+            &[2_500.0],
+        ),
         ("limit=1", &[7.0]),
         ("limit=1&offset=1", &[9_999.0]),
         ("offset=3", &[]),
         ("unknown=1", &[7.0, 9_999.0, 2_500.0]),
     ] {
-        let reply = desk.api().get(&format!("/payments?{query}")).await.expect_status(200);
+        let reply = desk
+            .api()
+            .get(&format!("/payments?{query}"))
+            .await
+            .expect_status(200);
         let rows = reply.json["transactions"].as_array().unwrap();
-        let found: Vec<f64> = rows.iter().map(|row| row["amount"].as_f64().unwrap()).collect();
+        let found: Vec<f64> = rows
+            .iter()
+            .map(|row| row["amount"].as_f64().unwrap())
+            .collect();
         assert_eq!(found, amounts, "{query}");
         assert_eq!(reply.json["count"], amounts.len(), "{query}");
     }
-    assert_eq!(desk.api().get("/payments?limit=5000").await.json["limit"], 200);
+    assert_eq!(
+        desk.api().get("/payments?limit=5000").await.json["limit"],
+        200
+    );
     for (query, field) in [
         ("limit=0", "limit"),
         ("limit=-1", "limit"),
@@ -325,15 +554,34 @@ async fn bad_requests_name_their_fields_and_store_nothing() {
         (json!({"currency": "usd"}), "currency"),
         (json!({"currency": "DOLLAR"}), "currency"),
         (json!({"metadata": []}), "metadata"),
-        (json!({"counterparty_agent_id": PAYER}), "counterparty_agent_id"),
+        (
+            json!({"counterparty_agent_id": PAYER}),
+            "counterparty_agent_id",
+        ),
         (json!({"requesting_agent_id": 7}), "requesting_agent_id"),
     ] {
         refused_field(&desk.pay(over).await, field);
     }
-    refused_field(&desk.api().post("/payments/request", &json!({})).await, "requesting_agent_id");
-    refused(&desk.api().get("/payments/txn_000000000000").await, 404, "not_found");
-    refused(&desk.api().get("/payments/txn_000000000000/events").await, 404, "not_found");
-    assert_eq!(desk.app.sql_number("SELECT count(*) FROM transactions").await, 0);
+    refused_field(
+        &desk.api().post("/payments/request", &json!({})).await,
+        "requesting_agent_id",
+    );
+    refused(
+        &desk.api().get("/payments/txn_000000000000").await,
+        404,
+        "not_found",
+    );
+    refused(
+        &desk.api().get("/payments/txn_000000000000/events").await,
+        404,
+        "not_found",
+    );
+    assert_eq!(
+        desk.app
+            .sql_number("SELECT count(*) FROM transactions")
+            .await,
+        0
+    );
     desk.app.stop().await;
 }
 
@@ -341,38 +589,94 @@ async fn bad_requests_name_their_fields_and_store_nothing() {
 async fn payments_cross_organizations_and_only_those_two_see_them() {
     let desk = Desk::open().await;
     let receiver = desk.app.organization("Receiver").await;
-    let receiver_api = desk.app.pulse().bearer(&desk.app.payment_key(&receiver).await);
+    let receiver_api = desk
+        .app
+        .pulse()
+        .bearer(&desk.app.payment_key(&receiver).await);
     let stranger = desk.app.organization("Stranger").await;
-    let stranger_api = desk.app.pulse().bearer(&desk.app.payment_key(&stranger).await);
+    let stranger_api = desk
+        .app
+        .pulse()
+        .bearer(&desk.app.payment_key(&stranger).await);
 
-    let paid = desk.pay(json!({"counterparty_org_id": receiver, "counterparty_agent_id": "agent-sales"})).await.expect(200, APPROVED);
+    let paid = desk
+        .pay(json!({"counterparty_org_id": receiver, "counterparty_agent_id": "agent-sales"}))
+        .await
+        .expect(200, APPROVED);
     let id = paid.str("/transaction_id");
-    let wallet = receiver_api.get("/wallets/agent-sales").await.expect_status(200);
+    let wallet = receiver_api
+        .get("/wallets/agent-sales")
+        .await
+        .expect_status(200);
     assert_eq!(wallet.json["available_balance"], 2_500.0);
     assert_eq!(wallet.json["lifetime_received"], 2_500.0);
     assert_eq!(desk.available(PAYER).await, 47_500.0);
     // The same name here is another agent.
-    refused(&desk.api().get("/wallets/agent-sales").await, 404, "not_found");
+    refused(
+        &desk.api().get("/wallets/agent-sales").await,
+        404,
+        "not_found",
+    );
 
     let listed = receiver_api.get("/payments").await.expect_status(200);
     assert_eq!(listed.json["transactions"][0]["id"], id);
-    assert_eq!(listed.json["transactions"][0]["requesting_org_id"], desk.org_id);
-    assert_eq!(listed.json["transactions"][0]["counterparty_org_id"], receiver);
-    receiver_api.get(&format!("/payments/{id}")).await.expect_status(200);
-    let events = receiver_api.get(&format!("/payments/{id}/events")).await.expect_status(200);
+    assert_eq!(
+        listed.json["transactions"][0]["requesting_org_id"],
+        desk.org_id
+    );
+    assert_eq!(
+        listed.json["transactions"][0]["counterparty_org_id"],
+        receiver
+    );
+    receiver_api
+        .get(&format!("/payments/{id}"))
+        .await
+        .expect_status(200);
+    let events = receiver_api
+        .get(&format!("/payments/{id}/events"))
+        .await
+        .expect_status(200);
     assert_eq!(events.json["events"].as_array().unwrap().len(), 2);
 
     assert_eq!(stranger_api.get("/payments").await.json["count"], 0);
-    refused(&stranger_api.get(&format!("/payments/{id}")).await, 404, "not_found");
-    refused(&stranger_api.get(&format!("/payments/{id}/events")).await, 404, "not_found");
+    refused(
+        &stranger_api.get(&format!("/payments/{id}")).await,
+        404,
+        "not_found",
+    );
+    refused(
+        &stranger_api.get(&format!("/payments/{id}/events")).await,
+        404,
+        "not_found",
+    );
 
     // The receiving organisation's policy may block the payer.
-    receiver_api.post("/policies", &with(demo_policy(), json!({"blocked_counterparties": [PAYER]}))).await.expect_status(201);
-    let blocked = desk.pay(json!({"counterparty_org_id": receiver, "counterparty_agent_id": "agent-sales"})).await.expect(200, DENIED);
-    assert_eq!(blocked.json["authorization"]["reason_code"], "receiver_counterparty_blocked");
-    refused(&desk.pay(json!({"counterparty_org_id": "org_unknown"})).await, 404, "not_found");
+    receiver_api
+        .post(
+            "/policies",
+            &with(demo_policy(), json!({"blocked_counterparties": [PAYER]})),
+        )
+        .await
+        .expect_status(201);
+    let blocked = desk
+        .pay(json!({"counterparty_org_id": receiver, "counterparty_agent_id": "agent-sales"}))
+        .await
+        .expect(200, DENIED);
+    assert_eq!(
+        blocked.json["authorization"]["reason_code"],
+        "receiver_counterparty_blocked"
+    );
+    refused(
+        &desk
+            .pay(json!({"counterparty_org_id": "org_unknown"}))
+            .await,
+        404,
+        "not_found",
+    );
     refused_field(
-        &desk.pay(json!({"counterparty_org_id": receiver, "counterparty_agent_id": null})).await,
+        &desk
+            .pay(json!({"counterparty_org_id": receiver, "counterparty_agent_id": null}))
+            .await,
         "counterparty_agent_id",
     );
     desk.app.stop().await;

@@ -15,7 +15,11 @@ const ROUTES: [(&str, &str, &str); 12] = [
     ("GET", "/wallets", "wallets:read"),
     ("GET", "/wallets/agent-treasury-ops", "wallets:read"),
     ("POST", "/wallets/agent-treasury-ops/fund", "wallets:write"),
-    ("POST", "/wallets/agent-treasury-ops/withdraw", "wallets:write"),
+    (
+        "POST",
+        "/wallets/agent-treasury-ops/withdraw",
+        "wallets:write",
+    ),
     ("GET", "/policies", "policies:read"),
     ("POST", "/policies", "policies:write"),
     ("PATCH", "/policies/pol_abc123", "policies:write"),
@@ -24,29 +28,66 @@ const ROUTES: [(&str, &str, &str); 12] = [
 
 #[tokio::test]
 async fn every_route_needs_a_key_with_its_permission() {
-    let app = TestApp::builder().config(|config| config.rates.scale = 10).start().await;
+    let app = TestApp::builder()
+        .config(|config| config.rates.scale = 10)
+        .start()
+        .await;
     let desk = Desk::furnish(app).await;
     let tenant_key = desk.app.tenant_key(&desk.org_id).await;
     for (method, path, permission) in ROUTES {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let body = (method == reqwest::Method::POST || method == reqwest::Method::PATCH).then(|| b"{}".to_vec());
+        let body = (method == reqwest::Method::POST || method == reqwest::Method::PATCH)
+            .then(|| b"{}".to_vec());
         let anonymous = desk.app.pulse();
-        refused(&anonymous.send(method.clone(), path, body.clone()).await, 401, "unauthorized");
-        for wrong in [tenant_key.as_str(), "pulse_0000000000000000000000000000000000000000", "x"] {
-            refused(&anonymous.clone().bearer(wrong).send(method.clone(), path, body.clone()).await, 401, "unauthorized");
+        refused(
+            &anonymous.send(method.clone(), path, body.clone()).await,
+            401,
+            "unauthorized",
+        );
+        for wrong in [
+            tenant_key.as_str(),
+            "pulse_0000000000000000000000000000000000000000",
+            "x",
+        ] {
+            refused(
+                &anonymous
+                    .clone()
+                    .bearer(wrong)
+                    .send(method.clone(), path, body.clone())
+                    .await,
+                401,
+                "unauthorized",
+            );
         }
-        let basic = anonymous.clone().header("authorization", format!("Basic {}", desk.key));
-        refused(&basic.send(method.clone(), path, body.clone()).await, 401, "unauthorized");
+        let basic = anonymous
+            .clone()
+            .header("authorization", format!("Basic {}", desk.key));
+        refused(
+            &basic.send(method.clone(), path, body.clone()).await,
+            401,
+            "unauthorized",
+        );
 
-        let others: Vec<&str> = ALL_PAY_PERMISSIONS.into_iter().filter(|&other| other != permission).collect();
-        let lacking = anonymous.clone().bearer(&desk.app.payment_key_with(&desk.org_id, &others).await);
+        let others: Vec<&str> = ALL_PAY_PERMISSIONS
+            .into_iter()
+            .filter(|&other| other != permission)
+            .collect();
+        let lacking = anonymous
+            .clone()
+            .bearer(&desk.app.payment_key_with(&desk.org_id, &others).await);
         let reply = lacking.send(method.clone(), path, body.clone()).await;
         refused(&reply, 403, "forbidden");
         assert!(reply.text.contains(permission), "{}", reply.text);
 
-        let holding = anonymous.bearer(&desk.app.payment_key_with(&desk.org_id, &[permission]).await);
+        let holding =
+            anonymous.bearer(&desk.app.payment_key_with(&desk.org_id, &[permission]).await);
         let reply = holding.send(method, path, body).await;
-        assert!(matches!(reply.status, 200 | 400 | 404), "{path}: {} {}", reply.status, reply.text);
+        assert!(
+            matches!(reply.status, 200 | 400 | 404),
+            "{path}: {} {}",
+            reply.status,
+            reply.text
+        );
     }
     desk.app.stop().await;
 }
@@ -54,33 +95,85 @@ async fn every_route_needs_a_key_with_its_permission() {
 #[tokio::test]
 async fn a_key_acts_for_its_agents_only() {
     let desk = Desk::open().await;
-    let new = NewKey { allowed_agents: vec![PAYEE.to_owned()], ..new_key(&desk.org_id, KeyKind::Payment, &ALL_PAY_PERMISSIONS) };
+    let new = NewKey {
+        allowed_agents: vec![PAYEE.to_owned()],
+        ..new_key(&desk.org_id, KeyKind::Payment, &ALL_PAY_PERMISSIONS)
+    };
     let bound = desk.app.pulse().bearer(&desk.app.key(new).await);
-    refused(&bound.post("/payments/request", &invoice()).await, 403, "forbidden");
+    refused(
+        &bound.post("/payments/request", &invoice()).await,
+        403,
+        "forbidden",
+    );
     // The agent is refused before the rest of the body is looked at.
-    refused(&bound.post("/payments/request", &with(invoice(), json!({"amount": -1}))).await, 403, "forbidden");
-    refused(&bound.get(&format!("/wallets/{PAYER}")).await, 403, "forbidden");
-    refused(&bound.post(&format!("/wallets/{PAYER}/fund"), &json!({"amount": 1})).await, 403, "forbidden");
-    refused(&bound.post(&format!("/wallets/{PAYER}/withdraw"), &json!({"amount": 1})).await, 403, "forbidden");
-    refused(&bound.post("/policies", &json!({"policy_name": "x", "agent_id": PAYER})).await, 403, "forbidden");
-    assert_eq!(desk.app.sql_number("SELECT count(*) FROM transactions").await, 0);
+    refused(
+        &bound
+            .post("/payments/request", &with(invoice(), json!({"amount": -1})))
+            .await,
+        403,
+        "forbidden",
+    );
+    refused(
+        &bound.get(&format!("/wallets/{PAYER}")).await,
+        403,
+        "forbidden",
+    );
+    refused(
+        &bound
+            .post(&format!("/wallets/{PAYER}/fund"), &json!({"amount": 1}))
+            .await,
+        403,
+        "forbidden",
+    );
+    refused(
+        &bound
+            .post(&format!("/wallets/{PAYER}/withdraw"), &json!({"amount": 1}))
+            .await,
+        403,
+        "forbidden",
+    );
+    refused(
+        &bound
+            .post("/policies", &json!({"policy_name": "x", "agent_id": PAYER}))
+            .await,
+        403,
+        "forbidden",
+    );
+    assert_eq!(
+        desk.app
+            .sql_number("SELECT count(*) FROM transactions")
+            .await,
+        0
+    );
 
     let own = json!({"requesting_agent_id": PAYEE, "counterparty_agent_id": PAYER, "amount": 10});
-    let paid = bound.post("/payments/request", &with(invoice(), own)).await.expect_status(200);
+    let paid = bound
+        .post("/payments/request", &with(invoice(), own))
+        .await
+        .expect_status(200);
     assert_eq!(paid.json["status"], "authorized");
-    bound.get(&format!("/wallets/{PAYEE}")).await.expect_status(200);
+    bound
+        .get(&format!("/wallets/{PAYEE}"))
+        .await
+        .expect_status(200);
     desk.app.stop().await;
 }
 
 #[tokio::test]
 async fn a_key_works_from_its_addresses_only() {
-    let app = TestApp::builder().config(|config| config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()]).start().await;
+    let app = TestApp::builder()
+        .config(|config| config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()])
+        .start()
+        .await;
     let desk = Desk::furnish(app).await;
     let listed = |entries: &[&str]| NewKey {
         ip_whitelist: entries.iter().map(|&entry| entry.to_owned()).collect(),
         ..new_key(&desk.org_id, KeyKind::Payment, &[])
     };
-    let office = desk.app.pulse().bearer(&desk.app.key(listed(&["203.0.113.7", "10.20.0.0/16"])).await);
+    let office = desk
+        .app
+        .pulse()
+        .bearer(&desk.app.key(listed(&["203.0.113.7", "10.20.0.0/16"])).await);
     refused(&office.get("/meta").await, 403, "forbidden");
     for (forwarded, status) in [
         ("203.0.113.7", 200),
@@ -91,20 +184,41 @@ async fn a_key_works_from_its_addresses_only() {
         ("203.0.113.7, 198.51.100.1", 403),
         ("198.51.100.1, 203.0.113.7", 200),
     ] {
-        let reply = office.clone().header("x-forwarded-for", forwarded).get("/meta").await;
+        let reply = office
+            .clone()
+            .header("x-forwarded-for", forwarded)
+            .get("/meta")
+            .await;
         assert_eq!(reply.status, status, "{forwarded}: {}", reply.text);
     }
     // The address is refused before the permission, and a wrong key before the address.
     refused(&office.get("/wallets").await, 403, "forbidden");
-    refused(&desk.app.pulse().bearer("pulse_x").header("x-forwarded-for", "203.0.113.7").get("/meta").await, 401, "unauthorized");
+    refused(
+        &desk
+            .app
+            .pulse()
+            .bearer("pulse_x")
+            .header("x-forwarded-for", "203.0.113.7")
+            .get("/meta")
+            .await,
+        401,
+        "unauthorized",
+    );
     desk.app.stop().await;
 }
 
 #[tokio::test]
 async fn forwarded_addresses_of_strangers_are_not_believed() {
     let desk = Desk::open().await;
-    let new = NewKey { ip_whitelist: vec!["203.0.113.7".to_owned()], ..new_key(&desk.org_id, KeyKind::Payment, &[]) };
-    let office = desk.app.pulse().bearer(&desk.app.key(new).await).header("x-forwarded-for", "203.0.113.7");
+    let new = NewKey {
+        ip_whitelist: vec!["203.0.113.7".to_owned()],
+        ..new_key(&desk.org_id, KeyKind::Payment, &[])
+    };
+    let office = desk
+        .app
+        .pulse()
+        .bearer(&desk.app.key(new).await)
+        .header("x-forwarded-for", "203.0.113.7");
     refused(&office.get("/meta").await, 403, "forbidden");
     desk.app.stop().await;
 }
@@ -116,10 +230,18 @@ async fn what_is_not_there() {
     refused(&desk.app.pulse().get("/nothing").await, 401, "unauthorized");
     let wrong_method = desk.api().delete("/payments/request").await;
     refused(&wrong_method, 405, "method_not_allowed");
-    assert!(wrong_method.header("allow").contains("POST"), "{}", wrong_method.header("allow"));
+    assert!(
+        wrong_method.header("allow").contains("POST"),
+        "{}",
+        wrong_method.header("allow")
+    );
     // Trailing slashes make no difference, HEAD is GET without a body.
     desk.api().get("/wallets/").await.expect_status(200);
-    let head = desk.api().send(reqwest::Method::HEAD, "/wallets", None).await.expect_status(200);
+    let head = desk
+        .api()
+        .send(reqwest::Method::HEAD, "/wallets", None)
+        .await
+        .expect_status(200);
     assert_eq!(head.text, "");
     desk.app.stop().await;
 }

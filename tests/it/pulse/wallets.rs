@@ -14,31 +14,81 @@ async fn wallets_are_listed_and_shown_as_documented() {
     let desk = Desk::open().await;
     desk.app.wallet(&desk.org_id, PAYER, "EUR", 123).await;
     desk.app.wallet(&desk.org_id, "agent-empty", "USD", 0).await;
-    desk.app.wallet(&desk.org_id, "agent-closed", "USD", 0).await;
-    desk.app.sql("UPDATE wallets SET is_active = false WHERE agent_id = 'agent-closed'").await;
+    desk.app
+        .wallet(&desk.org_id, "agent-closed", "USD", 0)
+        .await;
+    desk.app
+        .sql("UPDATE wallets SET is_active = false WHERE agent_id = 'agent-closed'")
+        .await;
     desk.pay(json!({})).await.expect_status(200);
 
-    let listed = desk.api().get("/wallets").await.expect(200, &format!("{{wallets[{SUMMARY}]}}"));
+    let listed = desk
+        .api()
+        .get("/wallets")
+        .await
+        .expect(200, &format!("{{wallets[{SUMMARY}]}}"));
     let wallets = listed.json["wallets"].as_array().unwrap();
-    let names: Vec<_> = wallets.iter().map(|w| (w["agent_id"].as_str().unwrap(), w["currency"].as_str().unwrap())).collect();
-    let expected = [(PAYER, "USD"), (super::PAYEE, "USD"), (PAYER, "EUR"), ("agent-empty", "USD")];
+    let names: Vec<_> = wallets
+        .iter()
+        .map(|w| {
+            (
+                w["agent_id"].as_str().unwrap(),
+                w["currency"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        (PAYER, "USD"),
+        (super::PAYEE, "USD"),
+        (PAYER, "EUR"),
+        ("agent-empty", "USD"),
+    ];
     assert_eq!(names, expected);
     assert!(listed.str("/wallets/0/id").starts_with("wal_"));
     assert!(listed.text.contains(r#""available_balance":47500.00,"held_balance":0.00,"lifetime_sent":2500.00,"lifetime_received":0.00"#));
     assert_eq!(wallets[3]["last_transaction_at"], Value::Null);
     assert_eq!(wallets[0]["is_active"], true);
 
-    let one = desk.api().get(&format!("/wallets/{PAYER}")).await.expect(200, WALLET);
+    let one = desk
+        .api()
+        .get(&format!("/wallets/{PAYER}"))
+        .await
+        .expect(200, WALLET);
     assert_eq!(one.json["org_id"], desk.org_id);
     assert_eq!(one.json["lifetime_sent"], 2_500.0);
     for instant in ["/last_transaction_at", "/created_at", "/updated_at"] {
         is_instant(one.str(instant));
     }
-    let euros = desk.api().get(&format!("/wallets/{PAYER}?currency=EUR")).await.expect(200, WALLET);
-    assert!(euros.text.contains(r#""available_balance":1.23,"#), "{}", euros.text);
-    refused(&desk.api().get(&format!("/wallets/{PAYER}?currency=CHF")).await, 404, "not_found");
-    refused(&desk.api().get("/wallets/agent-nobody").await, 404, "not_found");
-    refused_field(&desk.api().get(&format!("/wallets/{PAYER}?currency=euro")).await, "currency");
+    let euros = desk
+        .api()
+        .get(&format!("/wallets/{PAYER}?currency=EUR"))
+        .await
+        .expect(200, WALLET);
+    assert!(
+        euros.text.contains(r#""available_balance":1.23,"#),
+        "{}",
+        euros.text
+    );
+    refused(
+        &desk
+            .api()
+            .get(&format!("/wallets/{PAYER}?currency=CHF"))
+            .await,
+        404,
+        "not_found",
+    );
+    refused(
+        &desk.api().get("/wallets/agent-nobody").await,
+        404,
+        "not_found",
+    );
+    refused_field(
+        &desk
+            .api()
+            .get(&format!("/wallets/{PAYER}?currency=euro"))
+            .await,
+        "currency",
+    );
     desk.app.stop().await;
 }
 
@@ -46,28 +96,90 @@ async fn wallets_are_listed_and_shown_as_documented() {
 async fn funding_and_withdrawing_as_documented() {
     let desk = Desk::open().await;
     let path = format!("/wallets/{PAYER}");
-    let funded = desk.api().post(&format!("{path}/fund"), &json!({"amount": 10_000, "currency": "USD"})).await;
+    let funded = desk
+        .api()
+        .post(
+            &format!("{path}/fund"),
+            &json!({"amount": 10_000, "currency": "USD"}),
+        )
+        .await;
     let funded = funded.expect(200, "{funded agent_id amount new_balance}");
-    assert_eq!(funded.text, r#"{"funded":true,"agent_id":"agent-treasury-ops","amount":10000.00,"new_balance":60000.00}"#);
-    let withdrawn = desk.api().post(&format!("{path}/withdraw"), &json!({"amount": 5000})).await;
+    assert_eq!(
+        funded.text,
+        r#"{"funded":true,"agent_id":"agent-treasury-ops","amount":10000.00,"new_balance":60000.00}"#
+    );
+    let withdrawn = desk
+        .api()
+        .post(&format!("{path}/withdraw"), &json!({"amount": 5000}))
+        .await;
     let withdrawn = withdrawn.expect(200, "{withdrawn agent_id amount new_balance}");
-    assert_eq!(withdrawn.text, r#"{"withdrawn":true,"agent_id":"agent-treasury-ops","amount":5000.00,"new_balance":55000.00}"#);
+    assert_eq!(
+        withdrawn.text,
+        r#"{"withdrawn":true,"agent_id":"agent-treasury-ops","amount":5000.00,"new_balance":55000.00}"#
+    );
 
     for verb in ["fund", "withdraw"] {
         let path = format!("{path}/{verb}");
-        for amount in [json!(0), json!(-5), json!(1.001), json!(null), json!("ten"), json!([]), json!(1e20)] {
-            refused_field(&desk.api().post(&path, &json!({"amount": amount})).await, "amount");
+        for amount in [
+            json!(0),
+            json!(-5),
+            json!(1.001),
+            json!(null),
+            json!("ten"),
+            json!([]),
+            json!(1e20),
+        ] {
+            refused_field(
+                &desk.api().post(&path, &json!({"amount": amount})).await,
+                "amount",
+            );
         }
         refused_field(&desk.api().post(&path, &json!({})).await, "amount");
-        refused_field(&desk.api().post(&path, &json!({"amount": 1, "currency": "us"})).await, "currency");
-        refused(&desk.api().post(&path, &json!({"amount": 1, "currency": "EUR"})).await, 404, "not_found");
-        refused(&desk.api().post(&format!("/wallets/agent-nobody/{verb}"), &json!({"amount": 1})).await, 404, "not_found");
+        refused_field(
+            &desk
+                .api()
+                .post(&path, &json!({"amount": 1, "currency": "us"}))
+                .await,
+            "currency",
+        );
+        refused(
+            &desk
+                .api()
+                .post(&path, &json!({"amount": 1, "currency": "EUR"}))
+                .await,
+            404,
+            "not_found",
+        );
+        refused(
+            &desk
+                .api()
+                .post(
+                    &format!("/wallets/agent-nobody/{verb}"),
+                    &json!({"amount": 1}),
+                )
+                .await,
+            404,
+            "not_found",
+        );
     }
-    refused(&desk.api().post(&format!("{path}/withdraw"), &json!({"amount": 55_000.01})).await, 400, "bad_request");
+    refused(
+        &desk
+            .api()
+            .post(&format!("{path}/withdraw"), &json!({"amount": 55_000.01}))
+            .await,
+        400,
+        "bad_request",
+    );
     assert_eq!(desk.available(PAYER).await, 55_000.0);
     // Money in and out is not a payment.
     let wallet = desk.api().get(&path).await.expect_status(200);
-    assert_eq!((&wallet.json["lifetime_sent"], &wallet.json["lifetime_received"]), (&json!(0.0), &json!(0.0)));
+    assert_eq!(
+        (
+            &wallet.json["lifetime_sent"],
+            &wallet.json["lifetime_received"]
+        ),
+        (&json!(0.0), &json!(0.0))
+    );
     assert_eq!(desk.api().get("/payments").await.json["count"], 0);
     desk.app.stop().await;
 }
@@ -76,11 +188,27 @@ async fn funding_and_withdrawing_as_documented() {
 async fn other_organizations_wallets_do_not_exist() {
     let desk = Desk::open().await;
     let stranger_org = desk.app.organization("Stranger").await;
-    let stranger = desk.app.pulse().bearer(&desk.app.payment_key(&stranger_org).await);
-    assert_eq!(stranger.get("/wallets").await.expect_status(200).json, json!({"wallets": []}));
-    refused(&stranger.get(&format!("/wallets/{PAYER}")).await, 404, "not_found");
+    let stranger = desk
+        .app
+        .pulse()
+        .bearer(&desk.app.payment_key(&stranger_org).await);
+    assert_eq!(
+        stranger.get("/wallets").await.expect_status(200).json,
+        json!({"wallets": []})
+    );
+    refused(
+        &stranger.get(&format!("/wallets/{PAYER}")).await,
+        404,
+        "not_found",
+    );
     for verb in ["fund", "withdraw"] {
-        refused(&stranger.post(&format!("/wallets/{PAYER}/{verb}"), &json!({"amount": 1})).await, 404, "not_found");
+        refused(
+            &stranger
+                .post(&format!("/wallets/{PAYER}/{verb}"), &json!({"amount": 1}))
+                .await,
+            404,
+            "not_found",
+        );
     }
     assert_eq!(desk.available(PAYER).await, 50_000.0);
     desk.app.stop().await;

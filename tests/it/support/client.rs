@@ -29,7 +29,11 @@ pub(crate) struct Reply {
 
 impl Client {
     pub(super) fn new(http: reqwest::Client, base: String) -> Self {
-        Self { http, base, headers: Vec::new() }
+        Self {
+            http,
+            base,
+            headers: Vec::new(),
+        }
     }
 
     /// With one more header in every request.
@@ -55,17 +59,20 @@ impl Client {
 
     /// A POST of JSON.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
-        self.send(Method::POST, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::POST, path, Some(body.to_string().into_bytes()))
+            .await
     }
 
     /// A PUT of JSON.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
-        self.send(Method::PUT, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::PUT, path, Some(body.to_string().into_bytes()))
+            .await
     }
 
     /// A PATCH of JSON.
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
-        self.send(Method::PATCH, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::PATCH, path, Some(body.to_string().into_bytes()))
+            .await
     }
 
     /// Any request; bytes are sent as `application/json` unless a header says otherwise.
@@ -84,7 +91,12 @@ impl Client {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("a whole body");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, text, json }
+        Reply {
+            status,
+            headers,
+            text,
+            json,
+        }
     }
 }
 
@@ -92,7 +104,12 @@ impl Reply {
     /// The reply, if it has this status and this [`shape`].
     #[track_caller]
     pub(crate) fn expect(self, status: u16, expected_shape: &str) -> Self {
-        assert_eq!((self.status, shape(&self.text).as_str()), (status, expected_shape), "{}", self.text);
+        assert_eq!(
+            (self.status, shape(&self.text).as_str()),
+            (status, expected_shape),
+            "{}",
+            self.text
+        );
         self
     }
 
@@ -105,7 +122,10 @@ impl Reply {
 
     /// The text of a header; empty without it.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The string at a JSON pointer.

@@ -16,7 +16,12 @@ mod raw;
 mod seed;
 mod shape;
 
-use pulpo::{app::App, clock::Clock, config::{Config, Secret}, server::{Addresses, Server}};
+use pulpo::{
+    app::App,
+    clock::Clock,
+    config::{Config, Secret},
+    server::{Addresses, Server},
+};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use client::{Client, Reply};
@@ -86,32 +91,54 @@ impl TestApp {
         config.secrets.mcp_api_key = Some(Secret::new(MCP_KEY));
         // Clients of tests keep their connections; stopping must not wait long for them.
         config.http.drain_timeout_ms = 2_000;
-        Builder { config, clock: Clock::system() }
+        Builder {
+            config,
+            clock: Clock::system(),
+        }
     }
 
     async fn launch(config: Config, clock: Clock, database: String) -> Self {
         let url = postgres::url(&database);
         let app = App::with_clock(config, &url, clock).expect("the program can be built");
-        let server = Server::bind(app.clone()).await.expect("the listeners can be bound");
+        let server = Server::bind(app.clone())
+            .await
+            .expect("the listeners can be bound");
         let addresses = server.addresses();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        Self { app, addresses, database, http, stop, running }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("an HTTP client");
+        Self {
+            app,
+            addresses,
+            database,
+            http,
+            stop,
+            running,
+        }
     }
 
     /// Stops the program as SIGTERM does, and fails if it did not end well.
     pub(crate) async fn stop(self) {
         drop(self.http);
         let _ = self.stop.send(());
-        self.running.await.expect("the server task ended").expect("the server stopped well");
+        self.running
+            .await
+            .expect("the server task ended")
+            .expect("the server stopped well");
     }
 
     /// Stops the program and starts another one on the same database; ports change.
     pub(crate) async fn restart(self) -> Self {
-        let (config, clock, database) = ((*self.app.config).clone(), self.app.clock.clone(), self.database.clone());
+        let (config, clock, database) = (
+            (*self.app.config).clone(),
+            self.app.clock.clone(),
+            self.database.clone(),
+        );
         self.stop().await;
         Self::launch(config, clock, database).await
     }
@@ -138,7 +165,10 @@ impl TestApp {
 
     /// The management of integrations.
     pub(crate) fn integrations(&self) -> Client {
-        self.client(format!("http://{}/v1/integrations", self.addresses.integrations))
+        self.client(format!(
+            "http://{}/v1/integrations",
+            self.addresses.integrations
+        ))
     }
 
     fn client(&self, base: String) -> Client {
@@ -147,8 +177,13 @@ impl TestApp {
 
     /// A gRPC channel to the listener that gRPC clients of all services use.
     pub(crate) async fn channel(&self) -> tonic::transport::Channel {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.pullpush));
-        endpoint.expect("an endpoint").connect().await.expect("a gRPC connection")
+        let endpoint =
+            tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.pullpush));
+        endpoint
+            .expect("an endpoint")
+            .connect()
+            .await
+            .expect("a gRPC connection")
     }
 
     /// The rows of a statement, for what no door shows.

@@ -24,25 +24,38 @@ const CONNECTIONS: u32 = 300;
 pub(super) async fn create_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    query("postgres", &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
+    query(
+        "postgres",
+        &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}"),
+    )
+    .await;
     name
 }
 
 /// How a database is reached.
 pub(super) fn url(database: &str) -> String {
     let template = cluster();
-    let server = template.strip_suffix(TEMPLATE).expect("the address ends with the name of the database");
+    let server = template
+        .strip_suffix(TEMPLATE)
+        .expect("the address ends with the name of the database");
     format!("{server}{database}")
 }
 
 /// The rows of one statement.
 pub(super) async fn query(database: &str, statement: &str) -> Vec<tokio_postgres::Row> {
-    let (client, connection) =
-        tokio_postgres::connect(&url(database), tokio_postgres::NoTls).await.expect("a database connection");
+    let (client, connection) = tokio_postgres::connect(&url(database), tokio_postgres::NoTls)
+        .await
+        .expect("a database connection");
     let running = tokio::spawn(connection);
-    let rows = client.query(statement, &[]).await.expect("the statement succeeds");
+    let rows = client
+        .query(statement, &[])
+        .await
+        .expect("the statement succeeds");
     drop(client);
-    running.await.expect("the connection task ends").expect("the connection ends well");
+    running
+        .await
+        .expect("the connection task ends")
+        .expect("the connection ends well");
     rows
 }
 
@@ -59,7 +72,10 @@ fn cluster() -> &'static str {
                 std::thread::park();
             }
         };
-        std::thread::Builder::new().name("postgres".to_owned()).spawn(serve).expect("a thread");
+        std::thread::Builder::new()
+            .name("postgres".to_owned())
+            .spawn(serve)
+            .expect("a thread");
         receiver.recv().expect("Postgres starts and is migrated")
     })
 }
@@ -67,18 +83,29 @@ fn cluster() -> &'static str {
 fn start() -> BuiltIn {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pg");
     remove_stale(&root);
-    let options = Options { pool_size: CONNECTIONS, ..Options::default() };
-    let server = BuiltIn::start(&root.join(std::process::id().to_string()), &options).expect("Postgres starts");
+    let options = Options {
+        pool_size: CONNECTIONS,
+        ..Options::default()
+    };
+    let server = BuiltIn::start(&root.join(std::process::id().to_string()), &options)
+        .expect("Postgres starts");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(migrate::run(&server.url())).expect("the migrations run");
+    runtime
+        .block_on(migrate::run(&server.url()))
+        .expect("the migrations run");
     server
 }
 
 /// Removes the folders of processes that are gone.
 fn remove_stale(root: &Path) {
-    let Ok(entries) = std::fs::read_dir(root) else { return };
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return;
+    };
     let is_gone = |folder: &PathBuf| {
-        let pid = folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
+        let pid = folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.parse::<u32>().ok());
         pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
     };
     for folder in entries.flatten().map(|entry| entry.path()).filter(is_gone) {

@@ -73,7 +73,10 @@ impl<'de> Visitor<'de> for Names {
         Ok(Shape(String::new()))
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Shape, D::Error> {
         IgnoredAny::deserialize(deserializer)?;
         Ok(Shape(String::new()))
     }
@@ -81,7 +84,10 @@ impl<'de> Visitor<'de> for Names {
 
 #[test]
 fn a_shape_names_members_in_order() {
-    assert_eq!(shape(r#"{"b":1,"a":{"c":null},"d":[{"e":1},{"e":2},{"f":2}],"g":[]}"#), "{b a{c} d[{e}|{f}] g[]}");
+    assert_eq!(
+        shape(r#"{"b":1,"a":{"c":null},"d":[{"e":1},{"e":2},{"f":2}],"g":[]}"#),
+        "{b a{c} d[{e}|{f}] g[]}"
+    );
     assert_eq!(shape("[1,2]"), "[]");
     assert!(shape("{").starts_with("not JSON"));
 }
