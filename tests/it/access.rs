@@ -216,7 +216,7 @@ async fn user(app: &TestApp, template: &UserRow) -> User {
         email: format!("{}@example.com", id.simple()),
         ..template.clone()
     };
-    users::insert(&mut *app.app.db.connection().await.unwrap(), &row)
+    users::insert(&mut app.app.db.connection().await.unwrap(), &row)
         .await
         .unwrap();
     User {
@@ -788,7 +788,7 @@ async fn every_method_answers_every_kind_of_caller_as_its_rule_says() {
         .start()
         .await;
     let first = app.user("first@example.com").await;
-    let template = users::find(&mut *app.app.db.connection().await.unwrap(), first.id)
+    let template = users::find(&mut app.app.db.connection().await.unwrap(), first.id)
         .await
         .unwrap()
         .unwrap();

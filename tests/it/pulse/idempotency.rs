@@ -148,6 +148,25 @@ async fn twenty_concurrent_duplicates_have_one_effect() {
     desk.app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_twenty_different_requests_under_one_key_one_wins() {
+    let desk = Desk::open().await;
+    let requests =
+        (1..=20).map(|amount| desk.pay(json!({"idempotency_key": "contended", "amount": amount})));
+    let replies = join_all(requests).await;
+    let won: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
+    assert_eq!(won.len(), 1);
+    for lost in replies.iter().filter(|reply| reply.status != 200) {
+        refused(lost, 409, "conflict");
+    }
+    let stored = desk
+        .app
+        .sql_number("SELECT count(*) FROM transactions")
+        .await;
+    assert_eq!(stored, 1);
+    desk.app.stop().await;
+}
+
 #[tokio::test]
 async fn funding_and_withdrawing_repeat_under_their_own_keys() {
     let desk = Desk::open().await;

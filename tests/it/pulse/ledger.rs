@@ -4,12 +4,13 @@ use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
-use super::{Desk, PAYEE, PAYER};
+use super::{Desk, PAYEE, PAYER, demo_policy, invoice, with};
+use crate::support::{Client, TestApp};
 
 const AGENTS: [&str; 4] = [PAYER, PAYEE, "agent-c", "agent-d"];
 
 /// Rows that contradict the ledger, one statement per invariant; none may give a row.
-const CONTRADICTIONS: [&str; 6] = [
+const CONTRADICTIONS: [&str; 7] = [
     "SELECT org_id, journal_id FROM ledger_entries GROUP BY org_id, journal_id, currency HAVING sum(amount_minor) <> 0",
     "SELECT currency FROM ledger_entries GROUP BY currency HAVING sum(amount_minor) <> 0",
     "SELECT w.id FROM wallets w LEFT JOIN ledger_entries e ON e.account_org_id = w.org_id AND e.wallet_id = w.id \
@@ -21,49 +22,73 @@ const CONTRADICTIONS: [&str; 6] = [
     "SELECT w.id FROM wallets w LEFT JOIN transactions t ON t.org_id = w.org_id AND t.requesting_agent_id = w.agent_id \
      AND t.currency = w.currency AND t.status = 'settled' GROUP BY w.org_id, w.id \
      HAVING w.lifetime_sent_minor <> coalesce(sum(t.amount_minor), 0)",
+    "SELECT w.id FROM wallets w LEFT JOIN transactions t ON coalesce(t.counterparty_org_id, t.org_id) = w.org_id \
+     AND t.counterparty_agent_id = w.agent_id AND t.currency = w.currency AND t.status = 'settled' \
+     GROUP BY w.org_id, w.id HAVING w.lifetime_received_minor <> coalesce(sum(t.amount_minor), 0)",
 ];
+
+/// One random call of one of two organisations' agents, over both or within one.
+async fn act(random: &mut StdRng, callers: &[(String, Client); 2]) {
+    let (_, api) = &callers[random.random_range(0..2)];
+    let (other_org_id, _) = &callers[random.random_range(0..2)];
+    let agent = AGENTS[random.random_range(0..AGENTS.len())];
+    let other = AGENTS[random.random_range(0..AGENTS.len())];
+    let amount = f64::from(random.random_range(1..60_000_u32)) / 100.0;
+    let payment = match random.random_range(0..10) {
+        verb @ 0..3 => {
+            let verb = if verb == 0 { "fund" } else { "withdraw" };
+            let path = format!("/wallets/{agent}/{verb}");
+            let reply = api.post(&path, &json!({"amount": amount})).await;
+            return assert!(matches!(reply.status, 200 | 400), "{}", reply.text);
+        }
+        3 => json!({"counterparty_agent_id": null}),
+        4..7 => json!({"counterparty_agent_id": other}),
+        _ => json!({"counterparty_agent_id": other, "counterparty_org_id": other_org_id}),
+    };
+    let payer = json!({"requesting_agent_id": agent, "amount": amount});
+    let body = with(with(invoice(), payer), payment);
+    // Paying oneself is refused; everything else is answered.
+    let reply = api.post("/payments/request", &body).await;
+    assert!(matches!(reply.status, 200 | 400), "{}", reply.text);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ledger_explains_every_balance_after_a_random_mix() {
     const SEED: u64 = 4264;
-    let app = crate::support::TestApp::builder()
+    let app = TestApp::builder()
         .config(|config| config.rates.scale = 100)
         .start()
         .await;
     let desk = Desk::furnish(app).await;
+    let other_org_id = desk.app.organization("Other").await;
+    let other_key = desk.app.payment_key(&other_org_id).await;
+    desk.app.policy(&other_key, &demo_policy()).await;
+    for agent in AGENTS {
+        desk.app.wallet(&other_org_id, agent, "USD", 50_000).await;
+    }
     for agent in &AGENTS[2..] {
         desk.app.wallet(&desk.org_id, agent, "USD", 50_000).await;
     }
-    // Four clients at once; small balances, so that many are refused or denied.
-    let clients = (0..4_u64).map(|client| {
-        let desk = &desk;
-        async move {
+    let callers = [
+        (desk.org_id.clone(), desk.api()),
+        (other_org_id, desk.app.pulse().bearer(&other_key)),
+    ];
+    // Eight clients at once; small balances, so that many are refused or denied.
+    let clients = (0..8_u64).map(|client| {
+        let callers = callers.clone();
+        tokio::spawn(async move {
             let mut random = StdRng::seed_from_u64(SEED + client);
-            for _ in 0..30 {
-                let agent = AGENTS[random.random_range(0..AGENTS.len())];
-                let other = AGENTS[random.random_range(0..AGENTS.len())];
-                let amount = f64::from(random.random_range(1..60_000_u32)) / 100.0;
-                let reply = match random.random_range(0..10) {
-                    0 => desk.api().post(&format!("/wallets/{agent}/fund"), &json!({"amount": amount})).await,
-                    1 | 2 => desk.api().post(&format!("/wallets/{agent}/withdraw"), &json!({"amount": amount})).await,
-                    3 => desk.pay(json!({"requesting_agent_id": agent, "counterparty_agent_id": null, "amount": amount})).await,
-                    _ => {
-                        let payment = json!({"requesting_agent_id": agent, "counterparty_agent_id": other, "amount": amount});
-                        desk.pay(payment).await
-                    }
-                };
-                assert!(matches!(reply.status, 200 | 400), "{}: {}", reply.status, reply.text);
+            for _ in 0..25 {
+                act(&mut random, &callers).await;
             }
-        }
+        })
     });
-    join_all(clients).await;
+    for client in join_all(clients).await {
+        client.unwrap();
+    }
 
-    assert!(
-        desk.app
-            .sql_number("SELECT count(*) FROM transactions WHERE status = 'settled'")
-            .await
-            > 20
-    );
+    let settled = "SELECT count(*) FROM transactions WHERE status = 'settled'";
+    assert!(desk.app.sql_number(settled).await > 20);
     for contradiction in CONTRADICTIONS {
         let rows = desk.app.sql(contradiction).await;
         assert!(rows.is_empty(), "{contradiction}: {rows:?}");
@@ -73,12 +98,13 @@ async fn the_ledger_explains_every_balance_after_a_random_mix() {
         "SELECT -sum(amount_minor)::bigint FROM ledger_entries WHERE account = 'external'";
     let outside = desk.app.sql_number(external).await;
     let mut shown = 0;
-    for wallet in desk.api().get("/wallets").await.expect_status(200).json["wallets"]
-        .as_array()
-        .unwrap()
-    {
-        shown += (wallet["available_balance"].as_f64().unwrap() * 100.0).round() as i64;
+    for (_, api) in &callers {
+        let wallets = api.get("/wallets").await.expect_status(200);
+        for wallet in wallets.json["wallets"].as_array().unwrap() {
+            shown += (wallet["available_balance"].as_f64().unwrap() * 100.0).round() as i64;
+        }
     }
     assert_eq!(shown, outside);
+    drop(callers);
     desk.app.stop().await;
 }

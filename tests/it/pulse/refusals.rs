@@ -224,6 +224,15 @@ async fn forwarded_addresses_of_strangers_are_not_believed() {
 }
 
 #[tokio::test]
+async fn a_revoked_key_is_a_wrong_key() {
+    let desk = Desk::open().await;
+    desk.api().get("/meta").await.expect_status(200);
+    desk.app.sql("UPDATE api_keys SET revoked_at = now()").await;
+    refused(&desk.api().get("/meta").await, 401, "unauthorized");
+    desk.app.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there() {
     let desk = Desk::open().await;
     refused(&desk.api().get("/nothing").await, 404, "not_found");
