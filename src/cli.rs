@@ -105,7 +105,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
             let database = Database::built_in(&data_dir, &config)?;
             process::serve(config, database, LogFormat::Console, Some(&data_dir))
         }
-        Command::Serve { built_in_postgres, data_dir, role } => {
+        Command::Serve {
+            built_in_postgres,
+            data_dir,
+            role,
+        } => {
             require_secrets(&config)?;
             ensure!(
                 role != Role::Worker,
@@ -155,7 +159,9 @@ impl Target {
                 None => Database::built_in(data_dir, config),
             },
             (None, Some(url)) => Ok(Database::External(url.clone())),
-            (None, None) => bail!("no database: set DATABASE_URL, or give --data-dir of a built-in Postgres"),
+            (None, None) => {
+                bail!("no database: set DATABASE_URL, or give --data-dir of a built-in Postgres")
+            }
         }
     }
 }

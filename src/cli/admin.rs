@@ -25,13 +25,15 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Admin {
     /// Creates an organisation.
-    CreateOrg {
+    #[command(name = "create-org")]
+    Org {
         /// Its name.
         #[arg(long)]
         name: String,
     },
     /// Creates a user, in an organisation or without one.
-    CreateUser {
+    #[command(name = "create-user")]
+    User {
         /// Address to log in with.
         #[arg(long)]
         email: String,
@@ -52,7 +54,8 @@ pub(super) enum Admin {
         role: String,
     },
     /// Creates an API key and prints it once.
-    CreateKey {
+    #[command(name = "create-key")]
+    Key {
         /// The organisation it belongs to.
         #[arg(long)]
         org: String,
@@ -76,7 +79,8 @@ pub(super) enum Admin {
         allowed_agents: Vec<String>,
     },
     /// Creates a wallet.
-    CreateWallet {
+    #[command(name = "create-wallet")]
+    Wallet {
         /// The organisation.
         #[arg(long)]
         org: String,
@@ -91,7 +95,8 @@ pub(super) enum Admin {
         amount: Option<String>,
     },
     /// Creates a connection of the hub.
-    CreateConnection {
+    #[command(name = "create-connection")]
+    Connection {
         /// The tenant.
         #[arg(long)]
         org: String,
@@ -146,18 +151,39 @@ pub(super) async fn run(command: Admin, config: &Config, url: &str) -> Result<()
     let db = Db::new(url, 1);
     let clock = Clock::system();
     let created = match command {
-        Admin::CreateOrg { name } => {
+        Admin::Org { name } => {
             let row = identity::create_organization(&db, &clock, &name).await?;
             json!({"organization_id": row.id, "name": row.name, "slug": row.slug})
         }
-        Admin::CreateUser { .. } => create_user(&db, &clock, command).await?,
-        Admin::CreateKey { org, api, name, user, permissions, ip_whitelist, allowed_agents } => {
+        Admin::User { .. } => create_user(&db, &clock, command).await?,
+        Admin::Key {
+            org,
+            api,
+            name,
+            user,
+            permissions,
+            ip_whitelist,
+            allowed_agents,
+        } => {
             let kind = api.into();
-            let new = NewKey { org_id: org, user_id: user, kind, name, permissions, ip_whitelist, allowed_agents };
+            let new = NewKey {
+                org_id: org,
+                user_id: user,
+                kind,
+                name,
+                permissions,
+                ip_whitelist,
+                allowed_agents,
+            };
             let (row, key) = identity::create_key(&db, &clock, new).await?;
             json!({"key_id": row.id, "organization_id": row.org_id, "prefix": row.prefix, "key": key})
         }
-        Admin::CreateWallet { org, agent, currency, amount } => {
+        Admin::Wallet {
+            org,
+            agent,
+            currency,
+            amount,
+        } => {
             let amount = amount.as_deref().unwrap_or("0");
             let opening_minor = if amount == "0" {
                 0
@@ -173,38 +199,69 @@ pub(super) async fn run(command: Admin, config: &Config, url: &str) -> Result<()
             json!({"wallet_id": row.id, "organization_id": org, "agent_id": agent, "currency": currency,
                    "available": money::format_minor(row.available_minor)})
         }
-        Admin::CreateConnection { .. } => create_connection(&db, &clock, config, command).await?,
+        Admin::Connection { .. } => create_connection(&db, &clock, config, command).await?,
     };
     console::line(&serde_json::to_string_pretty(&created)?)
 }
 
 async fn create_user(db: &Db, clock: &Clock, command: Admin) -> Result<Value> {
-    let Admin::CreateUser { email, name, password, admin, org, role } = command else { return Ok(Value::Null) };
+    let Admin::User {
+        email,
+        name,
+        password,
+        admin,
+        org,
+        role,
+    } = command
+    else {
+        return Ok(Value::Null);
+    };
     let role = Role::parse(&role).context("--role must be owner, member or viewer")?;
     let is_made = password.is_none();
     let password = password.unwrap_or_else(|| crate::ids::secret("", 24));
-    let user_role = if admin { UserRole::Admin } else { UserRole::User };
+    let user_role = if admin {
+        UserRole::Admin
+    } else {
+        UserRole::User
+    };
     let user = identity::create_user(db, clock, &email, &name, &password, user_role).await?;
     if let Some(org) = &org {
         identity::add_member(db, clock, org, user.id, role).await?;
     }
-    let mut shown = json!({"user_id": user.id.to_string(), "email": user.email, "organization_id": org});
+    let mut shown =
+        json!({"user_id": user.id.to_string(), "email": user.email, "organization_id": org});
     if is_made {
         shown["password"] = Value::String(password);
     }
     Ok(shown)
 }
 
-async fn create_connection(db: &Db, clock: &Clock, config: &Config, command: Admin) -> Result<Value> {
-    let Admin::CreateConnection { org, connector, name, direction, state, settings, webhook_secret } = command else {
+async fn create_connection(
+    db: &Db,
+    clock: &Clock,
+    config: &Config,
+    command: Admin,
+) -> Result<Value> {
+    let Admin::Connection {
+        org,
+        connector,
+        name,
+        direction,
+        state,
+        settings,
+        webhook_secret,
+    } = command
+    else {
         return Ok(Value::Null);
     };
     let master_key = config.secrets.master_key.as_ref();
-    let master_key = master_key.context("PULPO_MASTER_KEY is not set; give the one the server runs with")?;
+    let master_key =
+        master_key.context("PULPO_MASTER_KEY is not set; give the one the server runs with")?;
     let mut key = [0; 32];
     hex::decode_to_slice(master_key.expose(), &mut key)?;
     let secrets = Secrets::new(key);
-    let settings: Value = serde_json::from_str(&settings).context("--settings must be a JSON object")?;
+    let settings: Value =
+        serde_json::from_str(&settings).context("--settings must be a JSON object")?;
     let now = clock.now();
     let row = db
         .transaction("admin_create_connection", async |conn: &mut Conn| {
@@ -220,6 +277,8 @@ async fn create_connection(db: &Db, clock: &Clock, config: &Config, command: Adm
             hub::create_connection(conn, &secrets, new, now).await
         })
         .await?;
-    Ok(json!({"connection_id": row.id, "organization_id": row.org_id, "connector": row.connector_type,
-              "state": row.state}))
+    Ok(
+        json!({"connection_id": row.id, "organization_id": row.org_id, "connector": row.connector_type,
+              "state": row.state}),
+    )
 }

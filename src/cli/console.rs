@@ -19,7 +19,11 @@ pub(super) fn private_file(path: &std::path::Path, text: &str) -> Result<()> {
     if unfinished.exists() {
         std::fs::remove_file(&unfinished)?;
     }
-    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unfinished)?;
+    let mut file = std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(std::fs::rename(&unfinished, path)?)

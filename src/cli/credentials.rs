@@ -78,7 +78,14 @@ impl Credentials {
 
     /// Lines that work when they are pasted into a shell.
     pub(super) fn curl_lines(&self) -> String {
-        let Self { pullpush, pushpaka, puppyone, pulse, integrations, .. } = self;
+        let Self {
+            pullpush,
+            pushpaka,
+            puppyone,
+            pulse,
+            integrations,
+            ..
+        } = self;
         let json = "-H 'Content-Type: application/json'";
         [
             "# pullpush: send an event".to_owned(),

@@ -43,19 +43,30 @@ const PAYMENT_PERMISSIONS: &[&str] = &[
 ];
 
 /// Every permission of the integrations API.
-const INTEGRATION_PERMISSIONS: &[&str] =
-    &["INTEGRATIONS.READ", "INTEGRATIONS.CREATE", "INTEGRATIONS.UPDATE", "INTEGRATIONS.DELETE"];
+const INTEGRATION_PERMISSIONS: &[&str] = &[
+    "INTEGRATIONS.READ",
+    "INTEGRATIONS.CREATE",
+    "INTEGRATIONS.UPDATE",
+    "INTEGRATIONS.DELETE",
+];
 
 /// The wallets and their opening balances in USD cents.
-const WALLETS: [(&str, i64); 2] = [("agent-treasury-ops", 5_000_000), ("agent-vendor-pay", 100_000)];
+const WALLETS: [(&str, i64); 2] = [
+    ("agent-treasury-ops", 5_000_000),
+    ("agent-vendor-pay", 100_000),
+];
 
 /// Makes the organisation unless `credentials.json` says that it is there, writes the file with the addresses of this
 /// run, and returns what to print: the same as curl lines.
 pub(super) async fn prepare(app: &App, data_dir: &Path, addresses: Addresses) -> Result<String> {
     let path = data_dir.join("credentials.json");
     let mut credentials: Credentials = match std::fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text)
-            .with_context(|| format!("{} is damaged; remove it to get a new demo organisation", path.display()))?,
+        Ok(text) => serde_json::from_str(&text).with_context(|| {
+            format!(
+                "{} is damaged; remove it to get a new demo organisation",
+                path.display()
+            )
+        })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(app).await?,
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
@@ -64,16 +75,31 @@ pub(super) async fn prepare(app: &App, data_dir: &Path, addresses: Addresses) ->
     }
     credentials.set_addresses(addresses);
     let text = serde_json::to_string_pretty(&credentials)? + "\n";
-    console::private_file(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(format!("credentials: {}\n\n{}\n", path.display(), credentials.curl_lines()))
+    console::private_file(&path, &text)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(format!(
+        "credentials: {}\n\n{}\n",
+        path.display(),
+        credentials.curl_lines()
+    ))
 }
 
 async fn create(app: &App) -> Result<Credentials> {
-    let org_id = identity::create_organization(&app.db, &app.clock, "Pulpo Demo").await?.id;
+    let org_id = identity::create_organization(&app.db, &app.clock, "Pulpo Demo")
+        .await?
+        .id;
     // Of its own, since an organisation whose credentials were lost keeps its user.
     let email = format!("{}@example.com", ids::short("demo", 6).replace('_', "-"));
     let password = ids::secret("", 24);
-    let user = identity::create_user(&app.db, &app.clock, &email, "Demo User", &password, UserRole::User).await?;
+    let user = identity::create_user(
+        &app.db,
+        &app.clock,
+        &email,
+        "Demo User",
+        &password,
+        UserRole::User,
+    )
+    .await?;
     identity::add_member(&app.db, &app.clock, &org_id, user.id, Role::Owner).await?;
     let key = async |kind, user_id, permissions: &[&str]| -> Result<String> {
         let new = NewKey {
@@ -81,7 +107,10 @@ async fn create(app: &App) -> Result<Credentials> {
             user_id,
             kind,
             name: "Demo key".to_owned(),
-            permissions: permissions.iter().map(|&permission| permission.to_owned()).collect(),
+            permissions: permissions
+                .iter()
+                .map(|&permission| permission.to_owned())
+                .collect(),
             ip_whitelist: Vec::new(),
             allowed_agents: Vec::new(),
         };
@@ -96,11 +125,31 @@ async fn create(app: &App) -> Result<Credentials> {
     Ok(Credentials {
         grpc: base_url(),
         mcp_api_key: String::new(),
-        pullpush: PullPush { base_url: base_url(), tenant_id: org_id.clone(), api_key: tenant_key },
-        pushpaka: Login { base_url: base_url(), email: email.clone(), password: password.clone() },
-        puppyone: PuppyOne { base_url: base_url(), email, password, access_key },
-        pulse: Pulse { base_url: base_url(), api_key: payment_key, org_id: org_id.clone() },
-        integrations: Integrations { base_url: base_url(), token },
+        pullpush: PullPush {
+            base_url: base_url(),
+            tenant_id: org_id.clone(),
+            api_key: tenant_key,
+        },
+        pushpaka: Login {
+            base_url: base_url(),
+            email: email.clone(),
+            password: password.clone(),
+        },
+        puppyone: PuppyOne {
+            base_url: base_url(),
+            email,
+            password,
+            access_key,
+        },
+        pulse: Pulse {
+            base_url: base_url(),
+            api_key: payment_key,
+            org_id: org_id.clone(),
+        },
+        integrations: Integrations {
+            base_url: base_url(),
+            token,
+        },
         organization_id: org_id,
     })
 }
@@ -108,7 +157,11 @@ async fn create(app: &App) -> Result<Credentials> {
 /// The wallets and the policy of the payments document's examples.
 async fn create_money(app: &App, org_id: &str) -> Result<(), Error> {
     let now = app.clock.now();
-    let amount = |text: &str| Some(Decimal { value: text.to_owned() });
+    let amount = |text: &str| {
+        Some(Decimal {
+            value: text.to_owned(),
+        })
+    };
     let policy = CreatePolicyRequest {
         policy_name: Some("Organization default".to_owned()),
         max_per_transaction: amount("10000.00"),

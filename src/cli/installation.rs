@@ -12,7 +12,8 @@ use crate::{
 
 /// Fills in what is not configured from `<data_dir>/secrets.toml`, which is made when it is not there.
 pub(super) fn complete(secrets: &mut Secrets, data_dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot create {}", data_dir.display()))?;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot create {}", data_dir.display()))?;
     let path = data_dir.join("secrets.toml");
     if !path.exists() {
         let text = format!(
@@ -22,10 +23,14 @@ pub(super) fn complete(secrets: &mut Secrets, data_dir: &Path) -> Result<()> {
             ids::secret("", 64),
             ids::secret("mcp_", 40),
         );
-        console::private_file(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        console::private_file(&path, &text)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let kept = Config::parse(&text, []).with_context(|| path.display().to_string())?.secrets;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let kept = Config::parse(&text, [])
+        .with_context(|| path.display().to_string())?
+        .secrets;
     let fill = |place: &mut Option<Secret>, kept: Option<Secret>| *place = place.take().or(kept);
     fill(&mut secrets.master_key, kept.master_key);
     fill(&mut secrets.jwt_secret, kept.jwt_secret);

@@ -60,7 +60,12 @@ impl Database {
 }
 
 /// Serves until SIGTERM or Ctrl-C. With a `demo_dir`, its demo organisation is made and shown.
-pub(super) fn serve(config: Config, database: Database, format: LogFormat, demo_dir: Option<&Path>) -> Result<()> {
+pub(super) fn serve(
+    config: Config,
+    database: Database,
+    format: LogFormat,
+    demo_dir: Option<&Path>,
+) -> Result<()> {
     let runtime = runtime()?;
     let telemetry = {
         let _entered = runtime.enter();
@@ -75,7 +80,9 @@ pub(super) fn serve(config: Config, database: Database, format: LogFormat, demo_
 /// Brings the database up to date.
 pub(super) fn migrate(database: &Database) -> Result<()> {
     let applied = block_on(migrate::run(database.url()))?;
-    console::line(&format!("{applied} migrations applied; the database is up to date"))
+    console::line(&format!(
+        "{applied} migrations applied; the database is up to date"
+    ))
 }
 
 /// Runs `work` to its end on a runtime of its own.
@@ -96,10 +103,17 @@ fn finish(runtime: Runtime, telemetry: Telemetry) {
     runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
 }
 
-async fn serve_until_stopped(config: Config, database_url: &str, demo_dir: Option<&Path>) -> Result<()> {
+async fn serve_until_stopped(
+    config: Config,
+    database_url: &str,
+    demo_dir: Option<&Path>,
+) -> Result<()> {
     tracing::info!(configuration = %config.redacted(), "starting");
     if config.rates.scale != 1 {
-        tracing::warn!(scale = config.rates.scale, "every documented rate limit is multiplied; for load tests only");
+        tracing::warn!(
+            scale = config.rates.scale,
+            "every documented rate limit is multiplied; for load tests only"
+        );
     }
     let applied = migrate::run(database_url).await?;
     tracing::info!(applied, "the database is up to date");
@@ -117,7 +131,11 @@ async fn serve_until_stopped(config: Config, database_url: &str, demo_dir: Optio
     let shutdown = async move {
         let ready = format!(
             "{welcome}ready: pullpush {} pushpaka {} puppyone {} pulse {} integrations {}",
-            addresses.pullpush, addresses.pushpaka, addresses.puppyone, addresses.pulse, addresses.integrations
+            addresses.pullpush,
+            addresses.pushpaka,
+            addresses.puppyone,
+            addresses.pulse,
+            addresses.integrations
         );
         if let Err(error) = console::line(&ready) {
             tracing::warn!(%error, "standard output is closed");

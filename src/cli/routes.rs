@@ -17,10 +17,20 @@ fn table(contract: &Contract) -> String {
     for rule in contract.methods() {
         let access = access(&rule.access);
         if rule.routes.is_empty() {
-            rows.push([rule.path.clone(), "-".to_owned(), "-".to_owned(), access.clone()]);
+            rows.push([
+                rule.path.clone(),
+                "-".to_owned(),
+                "-".to_owned(),
+                access.clone(),
+            ]);
         }
         for (method, path) in &rule.routes {
-            rows.push([rule.path.clone(), method.clone(), path.clone(), access.clone()]);
+            rows.push([
+                rule.path.clone(),
+                method.clone(),
+                path.clone(),
+                access.clone(),
+            ]);
         }
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
@@ -29,7 +39,10 @@ fn table(contract: &Contract) -> String {
     for [rpc, method, path, access] in &rows {
         let [rpc_width, method_width, path_width] = widths;
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{rpc:rpc_width$}  {method:method_width$}  {path:path_width$}  {access}");
+        let _ = writeln!(
+            text,
+            "{rpc:rpc_width$}  {method:method_width$}  {path:path_width$}  {access}"
+        );
     }
     text.truncate(text.trim_end().len());
     text
@@ -38,10 +51,18 @@ fn table(contract: &Contract) -> String {
 fn access(rule: &AccessRule) -> String {
     match rule {
         AccessRule::Public(reason) => format!("public: {reason}"),
-        AccessRule::Credentials { schemes, permission } => {
+        AccessRule::Credentials {
+            schemes,
+            permission,
+        } => {
             let schemes: Vec<_> = schemes
                 .iter()
-                .map(|scheme| scheme.as_str_name().trim_start_matches("SCHEME_").to_lowercase())
+                .map(|scheme| {
+                    scheme
+                        .as_str_name()
+                        .trim_start_matches("SCHEME_")
+                        .to_lowercase()
+                })
                 .collect();
             match permission.as_str() {
                 "" => schemes.join(" or "),
@@ -58,8 +79,13 @@ mod tests {
     #[test]
     fn every_route_is_in_the_table_with_its_access() -> Result<()> {
         let table = table(&Contract::load()?);
-        let payment = table.lines().find(|line| line.contains("/pulse-api/payments/request"));
-        assert!(payment.is_some_and(|line| line.ends_with("payment_key with payments:request")), "{table}");
+        let payment = table
+            .lines()
+            .find(|line| line.contains("/pulse-api/payments/request"));
+        assert!(
+            payment.is_some_and(|line| line.ends_with("payment_key with payments:request")),
+            "{table}"
+        );
         assert!(table.contains("public: "), "{table}");
         Ok(())
     }
