@@ -1,0 +1,4 @@
+//! The deployment API (pushpaka).
+
+mod auth;
+mod health;
