@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel_async::SimpleAsyncConnection;
+use diesel_async::{AsyncConnection, TransactionManager};
 
 use super::{Conn, Db};
 use crate::error::{Error, Kind, Result};
+
+type Manager = <Conn as AsyncConnection>::TransactionManager;
 
 /// Attempts of one transaction before its conflict becomes the caller's.
 const ATTEMPTS: u32 = 8;
@@ -42,17 +44,18 @@ impl Db {
     {
         let mut conn = self.connection().await?;
         for attempt in 1.. {
-            conn.batch_execute("BEGIN").await?;
+            // The manager marks the connection while it is in a transaction: when the client goes away in the middle,
+            // the pool drops the connection instead of giving half of a transaction to the next request.
+            Manager::begin_transaction(&mut *conn).await?;
             let outcome = body(&mut conn).await;
             let outcome = match outcome {
-                Ok(value) => conn
-                    .batch_execute("COMMIT")
+                Ok(value) => Manager::commit_transaction(&mut *conn)
                     .await
                     .map(|()| value)
                     .map_err(Error::from),
                 Err(error) => {
                     // A connection that cannot even roll back is broken; the pool drops it when it is next checked.
-                    let _ = conn.batch_execute("ROLLBACK").await;
+                    let _ = Manager::rollback_transaction(&mut *conn).await;
                     Err(error)
                 }
             };
