@@ -2,6 +2,7 @@
 
 mod connection;
 mod door;
+mod opening;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 

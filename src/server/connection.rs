@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::door::Door;
+use super::{door::Door, opening::Opening};
 use crate::config::Http;
 
 /// Streams one HTTP/2 connection may have open.
@@ -109,7 +109,10 @@ fn serve(
         .keep_alive_timeout(KEEP_ALIVE);
     let service = TowerToHyperService::new(door.map_request(|r: http::Request<Incoming>| r));
     let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(
+            TokioIo::new(Opening::new(stream, limits.header_timeout)),
+            service,
+        )
         .into_owned();
     let watched = graceful.watch(connection);
     async move {
