@@ -199,6 +199,23 @@ pub async fn rotate_tenant_keys(
     Ok(issue(conn, new, now).await?)
 }
 
+/// Revokes the keys by which a user acts in an organisation; for when they stop belonging to it.
+pub async fn revoke_of_member(
+    conn: &mut Conn,
+    org_id: &str,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    let live = api_keys::table
+        .filter(api_keys::org_id.eq(org_id))
+        .filter(api_keys::user_id.eq(user_id))
+        .filter(api_keys::revoked_at.is_null());
+    diesel::update(live)
+        .set(api_keys::revoked_at.eq(now))
+        .execute(conn)
+        .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use crate::{
     db::{Conn, Db},
     error::{Error, Result},
     identity::{
-        Caller,
+        Caller, keys,
         memberships::{self, MembershipRow, Role},
         organizations,
         users::{self, UserRow},
@@ -89,6 +89,7 @@ pub(super) async fn remove(
         if !memberships::delete(conn, org_id, member_id).await? {
             return Err(member_not_found());
         }
+        keys::revoke_of_member(conn, org_id, member_id, now).await?;
         users::clear_default_org(conn, member_id, org_id, now).await?;
         Ok(())
     })
@@ -109,6 +110,7 @@ pub(super) async fn leave(db: &Db, clock: &Clock, user_id: Uuid, org_id: &str) -
             ));
         }
         memberships::delete(conn, org_id, user_id).await?;
+        keys::revoke_of_member(conn, org_id, user_id, now).await?;
         users::clear_default_org(conn, user_id, org_id, now).await?;
         Ok(())
     })
