@@ -50,7 +50,7 @@ async fn an_event_is_stored_once_with_its_entry_in_the_stream() {
     let rows = app
         .sql("SELECT type, dedup_key, payload::text, occurred_at::text FROM hub_events")
         .await;
-    let key = hex::encode(digest::sha256(&format!("{}:ingest:ORD-12345", tenant.id)));
+    let key = hex::encode(digest::sha256(format!("{}:ingest:ORD-12345", tenant.id)));
     assert_eq!(rows[0].get::<_, String>(0), "order.created");
     assert_eq!(rows[0].get::<_, String>(1), key);
     let payload: Value = serde_json::from_str(rows[0].get(2)).unwrap();
