@@ -14,7 +14,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Logs may not be set up yet, or be JSON; this is for whoever typed the command.
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("pulpo: {error:#}\n").as_bytes());
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("pulpo: {error:#}\n").as_bytes(),
+            );
             ExitCode::FAILURE
         }
     }
