@@ -1,11 +1,5 @@
 //! The grammar of path templates, case by case.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
 use pulpo_gateway::template::{
     MAX_TEMPLATE_BYTES, MAX_TEMPLATE_SEGMENTS, Segment, Template, TemplateFaultReason,
 };
