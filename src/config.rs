@@ -1,6 +1,6 @@
 //! Configuration: `pulpo.toml`, then `PULPO_…` variables over it; both are checked before anything starts.
 //!
-//! [`settings::SETTINGS`] names every key once with its variable, so an unknown key or variable is an error that
+//! `settings::SETTINGS` names every key once with its variable, so an unknown key or variable is an error that
 //! names the nearest known one. Secrets never appear in what is printed or logged.
 
 mod cidr;

@@ -30,7 +30,7 @@ pub struct ConnectionRow {
     pub state: String,
     /// Settings without secrets.
     pub config: serde_json::Value,
-    /// Sealed [`Credentials`].
+    /// Sealed `Credentials`.
     pub secret: Option<Vec<u8>>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
