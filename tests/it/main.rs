@@ -12,6 +12,7 @@
 mod access;
 mod bad_input;
 mod coverage;
+mod crash;
 mod deploy;
 mod grpc;
 mod hub;
