@@ -126,10 +126,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Migrate { target } => process::migrate(&target.database(&config)?),
         Command::Admin { target, command } => {
+            // Only what `dev` made: a key made here would seal what the server cannot open.
             if config.secrets.master_key.is_none()
                 && let Some(data_dir) = &target.data_dir
             {
-                installation::complete(&mut config.secrets, data_dir)?;
+                installation::read(&mut config.secrets, data_dir)?;
             }
             let database = target.database(&config)?;
             process::block_on(admin::run(command, &config, database.url()))

@@ -26,6 +26,15 @@ pub(super) fn complete(secrets: &mut Secrets, data_dir: &Path) -> Result<()> {
         console::private_file(&path, &text)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    read(secrets, data_dir)
+}
+
+/// Fills in what is not configured from `<data_dir>/secrets.toml` if it is there.
+pub(super) fn read(secrets: &mut Secrets, data_dir: &Path) -> Result<()> {
+    let path = data_dir.join("secrets.toml");
+    if !path.exists() {
+        return Ok(());
+    }
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let kept = Config::parse(&text, [])
