@@ -11,6 +11,7 @@ use diesel::{
     sql_types::{Binary, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
+use prost::Message;
 
 use crate::{
     db::Conn,
@@ -50,7 +51,7 @@ pub struct Keyed {
 
 /// What a key is to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Claim {
+enum Claim {
     /// The key is this request's; [`complete`] must follow in the same transaction.
     New,
     /// The request was answered before, with these bytes.
@@ -78,7 +79,7 @@ impl Keyed {
 
 /// Takes the key, or finds what was answered under it. Waits for a concurrent holder. 409 when the key was used for
 /// another request within its life.
-pub async fn claim(conn: &mut Conn, keyed: &Keyed, now: DateTime<Utc>) -> Result<Claim> {
+async fn claim(conn: &mut Conn, keyed: &Keyed, now: DateTime<Utc>) -> Result<Claim> {
     // One statement takes a free key and one whose life is over.
     let taken = diesel::sql_query(
         "INSERT INTO idempotency_keys AS k (org_id, scope, key, request_sha256, created_at, expires_at) \
@@ -115,8 +116,36 @@ pub async fn claim(conn: &mut Conn, keyed: &Keyed, now: DateTime<Utc>) -> Result
     })
 }
 
+/// The first answer of a request that carries a key and was answered before; otherwise its key, if any, is taken and
+/// [`keep`] must follow in the same transaction.
+pub async fn replay<T: Message + Default>(
+    conn: &mut Conn,
+    keyed: Option<&Keyed>,
+    now: DateTime<Utc>,
+) -> Result<Option<T>> {
+    let Some(keyed) = keyed else { return Ok(None) };
+    match claim(conn, keyed, now).await? {
+        Claim::New => Ok(None),
+        Claim::Replay(bytes) => T::decode(bytes.as_slice())
+            .map(Some)
+            .map_err(Error::internal),
+    }
+}
+
+/// Keeps the answer under the key taken by [`replay`]; nothing for a request without one.
+pub async fn keep<T: Message>(
+    conn: &mut Conn,
+    keyed: Option<&Keyed>,
+    answer: &T,
+) -> QueryResult<()> {
+    match keyed {
+        Some(keyed) => complete(conn, keyed, &answer.encode_to_vec()).await,
+        None => Ok(()),
+    }
+}
+
 /// Keeps the answer under the key claimed before in the same transaction.
-pub async fn complete(conn: &mut Conn, keyed: &Keyed, response: &[u8]) -> QueryResult<()> {
+async fn complete(conn: &mut Conn, keyed: &Keyed, response: &[u8]) -> QueryResult<()> {
     diesel::update(idempotency_keys::table.find((&keyed.org_id, keyed.scope, &keyed.key)))
         .set(idempotency_keys::response.eq(response))
         .execute(conn)

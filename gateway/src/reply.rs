@@ -100,7 +100,7 @@ fn print(
     message: Bytes,
 ) -> Result<(HeaderValue, Bytes), Box<Fault>> {
     if let Some(number) = endpoint.raw_response {
-        return raw(message, number).ok_or_else(|| broken("the reply is damaged"));
+        return raw(message, number);
     }
     let envelope = surface.options.envelope.filter(|_| !endpoint.is_bare);
     let mut out = Vec::with_capacity(message.len() * 2 + 64);
@@ -108,13 +108,9 @@ fn print(
         out.extend_from_slice(envelope.prefix.as_bytes());
     }
     let is_absent = match endpoint.response_number {
-        Some(number) if envelope.is_some() => {
-            let field = wire::find_bytes(message.clone(), number);
-            field
-                .ok_or_else(|| broken("the reply is damaged"))?
-                .is_empty()
-                && !has_field(&message, number)
-        }
+        Some(number) if envelope.is_some() => wire::find_bytes(message.clone(), number)
+            .map_err(damaged)?
+            .is_none(),
         _ => false,
     };
     if let (true, Some(envelope)) = (is_absent, envelope) {
@@ -134,30 +130,24 @@ fn print(
     Ok((HeaderValue::from_static("application/json"), out.into()))
 }
 
-/// Whether a length-delimited field is there at all; an empty message is.
-fn has_field(message: &Bytes, number: u32) -> bool {
-    let mut rest = message.clone();
-    while let Ok((tag, wire_type)) = prost::encoding::decode_key(&mut rest) {
-        if tag == number {
-            return true;
-        }
-        let context = prost::encoding::DecodeContext::default();
-        if prost::encoding::skip_field(wire_type, tag, &mut rest, context).is_err() {
-            break;
-        }
-    }
-    false
-}
-
-fn raw(message: Bytes, number: u32) -> Option<(HeaderValue, Bytes)> {
-    let body = wire::find_bytes(message, number)?;
-    let content_type = wire::find_bytes(body.clone(), 1)?;
+fn raw(message: Bytes, number: u32) -> Result<(HeaderValue, Bytes), Box<Fault>> {
+    let part = |of: &Bytes, number| {
+        let found = wire::find_bytes(of.clone(), number).map_err(damaged)?;
+        Ok::<_, Box<Fault>>(found.unwrap_or_default())
+    };
+    let body = part(&message, number)?;
+    let content_type = part(&body, 1)?;
     let content_type = if content_type.is_empty() {
         HeaderValue::from_static("application/octet-stream")
     } else {
-        HeaderValue::from_maybe_shared(content_type).ok()?
+        HeaderValue::from_maybe_shared(content_type)
+            .map_err(|_| broken("the media type of the reply is not one"))?
     };
-    Some((content_type, wire::find_bytes(body, 2)?))
+    Ok((content_type, part(&body, 2)?))
+}
+
+fn damaged(_: wire::Damaged) -> Box<Fault> {
+    broken("the reply is damaged")
 }
 
 fn broken(message: &str) -> Box<Fault> {

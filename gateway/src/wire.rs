@@ -42,17 +42,21 @@ pub(crate) fn put_bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(value);
 }
 
-/// The last occurrence of a length-delimited field, which is the one that counts. `None` when the message is damaged.
-pub(crate) fn find_bytes(mut message: Bytes, number: u32) -> Option<Bytes> {
-    let mut found = Bytes::new();
+/// A message that cannot be read.
+pub(crate) struct Damaged;
+
+/// The last occurrence of a length-delimited field, which is the one that counts; none where the field is absent.
+pub(crate) fn find_bytes(mut message: Bytes, number: u32) -> Result<Option<Bytes>, Damaged> {
+    let mut found = None;
     while !message.is_empty() {
-        let (tag, wire_type) = decode_key(&mut message).ok()?;
+        let (tag, wire_type) = decode_key(&mut message).map_err(|_| Damaged)?;
         if tag == number && wire_type == WireType::LengthDelimited {
-            let length = usize::try_from(decode_varint(&mut message).ok()?).ok()?;
+            let length = usize::try_from(decode_varint(&mut message).map_err(|_| Damaged)?)
+                .map_err(|_| Damaged)?;
             if length > message.len() {
-                return None;
+                return Err(Damaged);
             }
-            found = message.split_to(length);
+            found = Some(message.split_to(length));
         } else {
             skip_field(
                 wire_type,
@@ -60,10 +64,10 @@ pub(crate) fn find_bytes(mut message: Bytes, number: u32) -> Option<Bytes> {
                 &mut message,
                 prost::encoding::DecodeContext::default(),
             )
-            .ok()?;
+            .map_err(|_| Damaged)?;
         }
     }
-    Some(found)
+    Ok(found)
 }
 
 /// One buffer for a body that usually comes in one piece.

@@ -14,7 +14,7 @@ use prost::Message;
 use crate::{
     db::Conn,
     error::{Error, Result},
-    idempotency::{self, Claim, Keyed},
+    idempotency::{self, Keyed},
     identity::Caller,
     proto::pulpo::pay::v1 as pb,
 };
@@ -75,16 +75,11 @@ pub(super) async fn request_payment(
     let now = pay.clock.now();
     pay.db
         .transaction("pay_request_payment", async |conn: &mut Conn| {
-            if let Some(keyed) = &keyed
-                && let Claim::Replay(bytes) = idempotency::claim(conn, keyed, now).await?
-            {
-                return pb::RequestPaymentResponse::decode(bytes.as_slice())
-                    .map_err(Error::internal);
+            if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
+                return Ok(first);
             }
             let reply = authorize(conn, org_id, &payment, started, now).await?;
-            if let Some(keyed) = &keyed {
-                idempotency::complete(conn, keyed, &reply.encode_to_vec()).await?;
-            }
+            idempotency::keep(conn, keyed.as_ref(), &reply).await?;
             Ok(reply)
         })
         .await

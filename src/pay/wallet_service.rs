@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     db::Conn,
     error::{Error, Result},
-    idempotency::{self, Claim, Keyed},
+    idempotency::{self, Keyed},
     identity::Caller,
     proto::pulpo::{
         pay::v1::{self as pb, wallet_service_server::WalletService},
@@ -142,10 +142,8 @@ async fn fund(
     let (org_id, now) = (caller.org_id()?, pay.clock.now());
     pay.db
         .transaction("pay_fund_wallet", async |conn: &mut Conn| {
-            if let Some(keyed) = &change.keyed
-                && let Claim::Replay(bytes) = idempotency::claim(conn, keyed, now).await?
-            {
-                return pb::FundWalletResponse::decode(bytes.as_slice()).map_err(Error::internal);
+            if let Some(first) = idempotency::replay(conn, change.keyed.as_ref(), now).await? {
+                return Ok(first);
             }
             let wallet = wallets::fund(
                 conn,
@@ -162,9 +160,7 @@ async fn fund(
                 amount: Some(decimal(change.amount_minor)),
                 new_balance: Some(decimal(wallet.available_minor)),
             };
-            if let Some(keyed) = &change.keyed {
-                idempotency::complete(conn, keyed, &reply.encode_to_vec()).await?;
-            }
+            idempotency::keep(conn, change.keyed.as_ref(), &reply).await?;
             Ok(reply)
         })
         .await
@@ -193,11 +189,8 @@ async fn withdraw(
     let (org_id, now) = (caller.org_id()?, pay.clock.now());
     pay.db
         .transaction("pay_withdraw_wallet", async |conn: &mut Conn| {
-            if let Some(keyed) = &change.keyed
-                && let Claim::Replay(bytes) = idempotency::claim(conn, keyed, now).await?
-            {
-                return pb::WithdrawWalletResponse::decode(bytes.as_slice())
-                    .map_err(Error::internal);
+            if let Some(first) = idempotency::replay(conn, change.keyed.as_ref(), now).await? {
+                return Ok(first);
             }
             let wallet = wallets::withdraw(
                 conn,
@@ -214,9 +207,7 @@ async fn withdraw(
                 amount: Some(decimal(change.amount_minor)),
                 new_balance: Some(decimal(wallet.available_minor)),
             };
-            if let Some(keyed) = &change.keyed {
-                idempotency::complete(conn, keyed, &reply.encode_to_vec()).await?;
-            }
+            idempotency::keep(conn, change.keyed.as_ref(), &reply).await?;
             Ok(reply)
         })
         .await
