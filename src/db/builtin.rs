@@ -1,18 +1,19 @@
 //! The built-in Postgres: a private cluster in the data folder, on a unix socket, that lives as long as this process.
 //!
 //! It promises that data survives whatever stops the process (fsync is on), that nobody but its owner reaches it (the
-//! folders are 0700, there is no TCP), that two programs never share a data folder, and that no server is left behind:
-//! the kernel interrupts it when the thread that started it ends. `cluster` makes the cluster, `locate` finds the
-//! programs and the user they run as, `process` starts and stops the server.
+//! folders are 0700, there is no TCP), that two programs never share a data folder, that a server that dies is started
+//! again, and that none is left behind: the kernel interrupts it when the thread that started it ends. `cluster` makes
+//! the cluster, `locate` finds the programs and the user they run as, `process` starts and stops a server, `supervise`
+//! keeps it running.
 
 mod cluster;
 mod locate;
 mod process;
+mod supervise;
 
 use std::{
     fs::{File, OpenOptions},
     path::{Path, PathBuf},
-    process::Child,
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use nix::{
 };
 
 use locate::Programs;
+use supervise::{Launch, Supervisor};
 
 /// The database and its owner.
 const NAME: &str = "pulpo";
@@ -42,16 +44,15 @@ pub struct Options {
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct BuiltIn {
-    child: Option<Child>,
+    server: Option<Supervisor>,
     sockets: PathBuf,
     sockets_are_temporary: bool,
     _lock: Flock<File>,
 }
 
 impl BuiltIn {
-    /// Starts the server of `data_dir`, making the cluster the first time, and returns when it accepts connections.
-    ///
-    /// Call it from the main thread, before the runtime: the server is interrupted when the calling thread ends.
+    /// Starts the server of `data_dir`, making the cluster the first time, and returns when it accepts connections. From
+    /// then on it is started again whenever it dies; its address stays the same.
     ///
     /// # Errors
     /// Postgres is not installed, another program uses the folder, the folder cannot be used, or the server does not
@@ -69,9 +70,15 @@ impl BuiltIn {
             cluster::create(&programs, &data_dir, &cluster)?;
         }
         let (sockets, sockets_are_temporary) = socket_folder(&programs, &data_dir)?;
-        let child = process::start(&programs, &data_dir, &cluster, &sockets, options.pool_size)?;
+        let server = Supervisor::start(Launch {
+            programs,
+            cluster,
+            sockets: sockets.clone(),
+            pool_size: options.pool_size,
+            data_dir,
+        })?;
         let started = Self {
-            child: Some(child),
+            server: Some(server),
             sockets,
             sockets_are_temporary,
             _lock: lock,
@@ -91,10 +98,10 @@ impl BuiltIn {
     /// # Errors
     /// The server could not be signalled or waited for.
     pub fn stop(&mut self) -> Result<()> {
-        let Some(child) = self.child.take() else {
+        let Some(server) = self.server.take() else {
             return Ok(());
         };
-        let stopped = process::stop(child);
+        let stopped = server.stop();
         if self.sockets_are_temporary {
             // Best effort: an empty folder in the temporary folder harms nobody.
             let _ = std::fs::remove_dir_all(&self.sockets);

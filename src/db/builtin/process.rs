@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{STOP_TIMEOUT, locate::Programs};
+use super::{STOP_TIMEOUT, supervise::Launch};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -23,14 +23,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The server's log is set aside when it has grown to this.
 const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Starts the server and returns when it accepts connections.
-pub(super) fn start(
-    programs: &Programs,
-    data_dir: &Path,
-    cluster: &Path,
-    sockets: &Path,
-    pool_size: u32,
-) -> Result<Child> {
+/// Starts the server and returns when it accepts connections; gives up when `is_cancelled`.
+pub(super) fn start(launch: &Launch, is_cancelled: &dyn Fn() -> bool) -> Result<Child> {
+    let Launch {
+        programs,
+        data_dir,
+        cluster,
+        sockets,
+        pool_size,
+    } = launch;
     let log_path = data_dir.join("pg.log");
     let log = open_log(&log_path)?;
     let mut child = programs
@@ -61,7 +62,7 @@ pub(super) fn start(
         .stderr(log)
         .spawn()
         .context("cannot run postgres")?;
-    let ready = wait_until_ready(&mut child, cluster, &log_path);
+    let ready = wait_until_ready(&mut child, cluster, &log_path, is_cancelled);
     if let Err(error) = ready {
         // Best effort: the error says what is wrong, and the kernel stops the server with us.
         let _ = stop(child);
@@ -70,7 +71,12 @@ pub(super) fn start(
     Ok(child)
 }
 
-fn wait_until_ready(child: &mut Child, cluster: &Path, log_path: &Path) -> Result<()> {
+fn wait_until_ready(
+    child: &mut Child,
+    cluster: &Path,
+    log_path: &Path,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<()> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
@@ -89,6 +95,9 @@ fn wait_until_ready(child: &mut Child, cluster: &Path, log_path: &Path) -> Resul
             && lines.nth(6) == Some("ready")
         {
             return Ok(());
+        }
+        if is_cancelled() {
+            bail!("stopped while postgres was starting");
         }
         if started.elapsed() > START_TIMEOUT {
             bail!(

@@ -83,3 +83,62 @@ fn a_folder_without_the_programs_is_refused() {
         "{error}"
     );
 }
+
+/// Retries `attempt` until it succeeds; the patience of the test ends it.
+fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let began = std::time::Instant::now();
+    loop {
+        if let Some(done) = attempt() {
+            return done;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn postmaster(folder: &Path) -> Option<i32> {
+    let state = std::fs::read_to_string(folder.join("pg/postmaster.pid")).ok()?;
+    let ready = state.lines().nth(7)?.trim() == "ready";
+    state.lines().next()?.parse().ok().filter(|_| ready)
+}
+
+#[test]
+fn a_killed_server_is_started_again_and_keeps_what_was_committed() {
+    let folder = folder();
+    let mut server = BuiltIn::start(folder.path(), &Options::default()).expect("starts");
+    query(&server.url(), "CREATE TABLE kept (n int)");
+    for round in 1..=3 {
+        query(&server.url(), &format!("INSERT INTO kept VALUES ({round})"));
+        let killed = postmaster(folder.path()).expect("running");
+        let pid = nix::unistd::Pid::from_raw(killed);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+        eventually("it is started again", || {
+            postmaster(folder.path()).filter(|pid| *pid != killed)
+        });
+        let count = query(&server.url(), "SELECT count(*) FROM kept");
+        assert_eq!(count, round.to_string());
+    }
+    let pid = postmaster(folder.path()).expect("running");
+    server.stop().expect("stops");
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn stopping_does_not_wait_for_a_server_that_cannot_start() {
+    let folder = folder();
+    let mut server = BuiltIn::start(folder.path(), &Options::default()).expect("starts");
+    let control = folder.path().join("pg/global/pg_control");
+    std::fs::rename(&control, folder.path().join("hidden")).expect("hidden");
+    let killed = postmaster(folder.path()).expect("running");
+    let pid = nix::unistd::Pid::from_raw(killed);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    let log = folder.path().join("pg.log");
+    eventually("a start fails", || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        text.contains("could not find the database system")
+            .then_some(())
+    });
+    let asked = std::time::Instant::now();
+    server.stop().expect("stops");
+    assert!(asked.elapsed() < STOP_TIMEOUT);
+}
