@@ -83,10 +83,20 @@ struct Target {
 enum Role {
     /// Answers requests.
     Api,
-    /// Works in the background.
+    /// Works in the background: housekeeping. It listens for its operator at most.
     Worker,
     /// Both.
     All,
+}
+
+impl Role {
+    fn answers(self) -> bool {
+        self != Self::Worker
+    }
+
+    fn works(self) -> bool {
+        self != Self::Api
+    }
 }
 
 /// Runs the command. Call it on the main thread, outside a runtime.
@@ -103,7 +113,13 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Dev { data_dir } => {
             installation::complete(&mut config.secrets, &data_dir)?;
             let database = Database::built_in(&data_dir, &config)?;
-            process::serve(config, database, LogFormat::Console, Some(&data_dir))
+            process::serve(
+                config,
+                database,
+                LogFormat::Console,
+                Role::All,
+                Some(&data_dir),
+            )
         }
         Command::Serve {
             built_in_postgres,
@@ -111,10 +127,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
             role,
         } => {
             require_secrets(&config)?;
-            ensure!(
-                role != Role::Worker,
-                "there is no background work to separate yet; run with --role api or all"
-            );
             let database = match (built_in_postgres, &config.database.url) {
                 (true, _) => Database::built_in(&data_dir, &config)?,
                 (false, Some(url)) => Database::External(url.clone()),
@@ -122,7 +134,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
                     "no database: set DATABASE_URL=postgres://user:password@host:5432/pulpo, or give --built-in-postgres"
                 ),
             };
-            process::serve(config, database, LogFormat::Json, None)
+            process::serve(config, database, LogFormat::Json, role, None)
         }
         Command::Migrate { target } => process::migrate(&target.database(&config)?),
         Command::Admin { target, command } => {

@@ -40,6 +40,8 @@ pub struct Config {
     pub http: Http,
     /// Rate limits.
     pub rates: Rates,
+    /// Removing what has expired.
+    pub housekeeping: Housekeeping,
     /// The workspace API (puppyone).
     pub workspace: Workspace,
     /// The deployment API (pushpaka).
@@ -48,7 +50,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Addresses of the five surfaces; port 0 takes a free one.
+/// Addresses of the five surfaces and of the operator's listener; port 0 takes a free one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
@@ -62,6 +64,8 @@ pub struct Listen {
     pub pulse: SocketAddr,
     /// Integrations.
     pub integrations: SocketAddr,
+    /// Health and metrics of this process, in every role; not to be reached by clients. None: no such listener.
+    pub operations: Option<SocketAddr>,
 }
 
 impl Default for Listen {
@@ -73,6 +77,7 @@ impl Default for Listen {
             puppyone: local(9090),
             pulse: local(4170),
             integrations: local(4180),
+            operations: None,
         }
     }
 }
@@ -116,6 +121,8 @@ impl fmt::Debug for Database {
 pub struct Secrets {
     /// 64 hexadecimal digits that encrypt stored credentials.
     pub master_key: Option<Secret>,
+    /// The master key before this one, while `pulpo admin rotate-secrets` has not replaced it everywhere.
+    pub previous_master_key: Option<Secret>,
     /// At least 32 characters that sign access tokens.
     pub jwt_secret: Option<Secret>,
     /// The key of the MCP door.
@@ -171,6 +178,25 @@ pub struct Rates {
 impl Default for Rates {
     fn default() -> Self {
         Self { scale: 1 }
+    }
+}
+
+/// Removing what has expired, which the roles worker and all do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Housekeeping {
+    /// The time from one round to the next.
+    pub interval_ms: u64,
+    /// The most rows one statement removes.
+    pub batch_rows: u32,
+}
+
+impl Default for Housekeeping {
+    fn default() -> Self {
+        Self {
+            interval_ms: 60_000,
+            batch_rows: 1000,
+        }
     }
 }
 
@@ -295,11 +321,16 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        if let Some(key) = &self.secrets.master_key {
-            let key = key.expose();
+        for (name, key) in [
+            ("master_key", &self.secrets.master_key),
+            ("previous_master_key", &self.secrets.previous_master_key),
+        ] {
             ensure!(
-                key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit()),
-                "secrets.master_key must be 64 hexadecimal digits; make one with: openssl rand -hex 32"
+                key.as_ref()
+                    .map(Secret::expose)
+                    .is_none_or(|key| key.len() == 64
+                        && key.bytes().all(|b| b.is_ascii_hexdigit())),
+                "secrets.{name} must be 64 hexadecimal digits; make one with: openssl rand -hex 32"
             );
         }
         if let Some(secret) = &self.secrets.jwt_secret {
@@ -327,6 +358,11 @@ impl Config {
             ("http.request_timeout_ms", self.http.request_timeout_ms),
             ("http.max_connections", self.http.max_connections as u64),
             ("http.drain_timeout_ms", self.http.drain_timeout_ms),
+            ("housekeeping.interval_ms", self.housekeeping.interval_ms),
+            (
+                "housekeeping.batch_rows",
+                u64::from(self.housekeeping.batch_rows),
+            ),
         ] {
             ensure!(value >= 1, "{name} must be at least 1");
         }

@@ -60,21 +60,23 @@ impl Addresses {
     }
 }
 
-impl From<Addresses> for Listen {
-    fn from(addresses: Addresses) -> Self {
-        let Addresses {
+impl Addresses {
+    /// As they would be configured.
+    fn as_configured(self, operations: Option<SocketAddr>) -> Listen {
+        let Self {
             pullpush,
             pushpaka,
             puppyone,
             pulse,
             integrations,
-        } = addresses;
-        Self {
+        } = self;
+        Listen {
             pullpush,
             pushpaka,
             puppyone,
             pulse,
             integrations,
+            operations,
         }
     }
 }
@@ -104,7 +106,7 @@ impl Server {
         // Services that print their own address must know the ports that were asked for as 0.
         let addresses = Addresses::of(&bound)?;
         app.config = Arc::new(Config {
-            listen: addresses.into(),
+            listen: addresses.as_configured(app.config.listen.operations),
             ..(*app.config).clone()
         });
         let stack = layers::stack(&app, contract.clone(), services(&app));

@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     runtime::Runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{console, demo};
+use super::{Role, console, demo};
 use crate::{
     app::App,
     config::{Config, LogFormat},
@@ -17,12 +19,17 @@ use crate::{
         builtin::{BuiltIn, Options},
         migrate,
     },
-    server::Server,
+    housekeeping::Housekeeping,
+    operations::Operations,
+    server::{Addresses, Server},
     telemetry::{self, Telemetry},
 };
 
 /// What is left of the runtime's tasks after the server has drained gets this long.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long background work may take to come to a good place to stop.
+const BACKGROUND_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the data is.
 pub(super) enum Database {
@@ -59,11 +66,12 @@ impl Database {
     }
 }
 
-/// Serves until SIGTERM or Ctrl-C. With a `demo_dir`, its demo organisation is made and shown.
+/// Does what `role` says until SIGTERM or Ctrl-C. With a `demo_dir`, its demo organisation is made and shown.
 pub(super) fn serve(
     config: Config,
     database: Database,
     format: LogFormat,
+    role: Role,
     demo_dir: Option<&Path>,
 ) -> Result<()> {
     let runtime = runtime()?;
@@ -71,7 +79,7 @@ pub(super) fn serve(
         let _entered = runtime.enter();
         telemetry::init(&config.log, format)?
     };
-    let served = runtime.block_on(serve_until_stopped(config, database.url(), demo_dir));
+    let served = runtime.block_on(serve_until_stopped(config, database.url(), role, demo_dir));
     finish(runtime, telemetry);
     let stopped = database.stop();
     served.and(stopped)
@@ -106,9 +114,10 @@ fn finish(runtime: Runtime, telemetry: Telemetry) {
 async fn serve_until_stopped(
     config: Config,
     database_url: &str,
+    role: Role,
     demo_dir: Option<&Path>,
 ) -> Result<()> {
-    tracing::info!(configuration = %config.redacted(), "starting");
+    tracing::info!(?role, configuration = %config.redacted(), "starting");
     if config.rates.scale != 1 {
         tracing::warn!(
             scale = config.rates.scale,
@@ -118,36 +127,97 @@ async fn serve_until_stopped(
     let applied = migrate::run(database_url).await?;
     tracing::info!(applied, "the database is up to date");
     let app = App::build(config, database_url)?;
-    let metrics = app.metrics.clone();
-    let server = Server::bind(app.clone()).await?;
-    let addresses = server.addresses();
-    let welcome = match demo_dir {
-        Some(data_dir) => demo::prepare(&app, data_dir, addresses).await?,
-        None => String::new(),
+    let stop = CancellationToken::new();
+    let mut background = JoinSet::new();
+    let mut ready = String::from("ready:");
+    let server = match role.answers() {
+        true => {
+            let server = Server::bind(app.clone()).await?;
+            ready.push_str(&shown(server.addresses()));
+            Some(server)
+        }
+        false => {
+            ready.push_str(" worker");
+            None
+        }
     };
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    if let Some(address) = app.config.listen.operations {
+        let operations = Operations::bind(address, app.db.clone(), app.metrics.clone()).await?;
+        ready.push_str(&format!(" operations {}", operations.address()));
+        background.spawn(operations.run(stop.clone()));
+    }
+    if let (Some(data_dir), Some(server)) = (demo_dir, &server) {
+        let welcome = demo::prepare(&app, data_dir, server.addresses()).await?;
+        ready.insert_str(0, &welcome);
+    }
+    if role.works() {
+        let config = &app.config.housekeeping;
+        let housekeeping = Housekeeping::new(app.db.clone(), app.clock.clone(), config);
+        background.spawn(housekeeping.run(stop.clone()));
+    }
+    let signals = Signals::listen()?;
     // The server asks for this only after every listener accepts.
     let shutdown = async move {
-        let ready = format!(
-            "{welcome}ready: pullpush {} pushpaka {} puppyone {} pulse {} integrations {}",
-            addresses.pullpush,
-            addresses.pushpaka,
-            addresses.puppyone,
-            addresses.pulse,
-            addresses.integrations
-        );
         if let Err(error) = console::line(&ready) {
             tracing::warn!(%error, "standard output is closed");
         }
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("interrupted"),
+        signals.stop().await;
+    };
+    let serving = async {
+        match server {
+            Some(server) => server.run(shutdown).await,
+            None => {
+                shutdown.await;
+                Ok(())
+            }
         }
     };
-    tokio::select! {
-        done = server.run(shutdown) => done,
-        never = upkeep(&metrics) => match never {},
+    let served = tokio::select! {
+        served = serving => served,
+        never = upkeep(&app.metrics) => match never {},
+    };
+    // After the last request: a probe may ask until then whether this process still serves.
+    stop.cancel();
+    if tokio::time::timeout(BACKGROUND_STOP_TIMEOUT, background.join_all())
+        .await
+        .is_err()
+    {
+        tracing::warn!("background work did not end in time and was dropped");
+    }
+    served
+}
+
+fn shown(addresses: Addresses) -> String {
+    format!(
+        " pullpush {} pushpaka {} puppyone {} pulse {} integrations {}",
+        addresses.pullpush,
+        addresses.pushpaka,
+        addresses.puppyone,
+        addresses.pulse,
+        addresses.integrations
+    )
+}
+
+/// What tells the program to stop; caught from the moment it is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn stop(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("interrupted"),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "PULPO_INTEGRATIONS_ADDR",
         Form::Text,
     ),
+    setting("listen", "operations", "PULPO_OPERATIONS_ADDR", Form::Text),
     setting("database", "url", "PULPO_DATABASE_URL", Form::Text),
     setting(
         "database",
@@ -62,6 +63,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("database", "postgres_bin", "PULPO_POSTGRES_BIN", Form::Text),
     setting("secrets", "master_key", "PULPO_MASTER_KEY", Form::Text),
+    setting(
+        "secrets",
+        "previous_master_key",
+        "PULPO_PREVIOUS_MASTER_KEY",
+        Form::Text,
+    ),
     setting("secrets", "jwt_secret", "PULPO_JWT_SECRET", Form::Text),
     setting("secrets", "mcp_api_key", "PULPO_MCP_API_KEY", Form::Text),
     setting(
@@ -108,6 +115,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         Form::Integer,
     ),
     setting("rates", "scale", "PULPO_RATES_SCALE", Form::Integer),
+    setting(
+        "housekeeping",
+        "interval_ms",
+        "PULPO_HOUSEKEEPING_INTERVAL_MS",
+        Form::Integer,
+    ),
+    setting(
+        "housekeeping",
+        "batch_rows",
+        "PULPO_HOUSEKEEPING_BATCH_ROWS",
+        Form::Integer,
+    ),
     setting(
         "workspace",
         "supabase_url",

@@ -8,7 +8,10 @@ pub mod transaction;
 
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, pooled_connection::AsyncDieselConnectionManager};
+use diesel_async::{
+    AsyncPgConnection, SimpleAsyncConnection, pooled_connection::AsyncDieselConnectionManager,
+};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 
@@ -22,6 +25,9 @@ pub type Pooled<'a> = bb8::PooledConnection<'a, AsyncDieselConnectionManager<Asy
 
 /// How long a request waits for a free connection before it is told to try again.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the database has to answer a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The database, cheap to clone.
 #[derive(Clone)]
@@ -49,5 +55,15 @@ impl Db {
                 anyhow::Error::new(error),
             )
         })
+    }
+
+    /// Whether the database answers in time: what a health check asks.
+    pub async fn answers(&self) -> bool {
+        let probe = async {
+            let mut conn = self.connection().await?;
+            conn.batch_execute("SELECT 1").await?;
+            Ok::<_, Error>(())
+        };
+        matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
     }
 }

@@ -1,15 +1,10 @@
 //! Health, readiness and metrics: contract section 2.7.
 
-use std::time::Duration;
-
-use diesel_async::SimpleAsyncConnection;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::timeout;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use crate::{
     db::Db,
-    error::Result,
     proto::{
         google::api::HttpBody,
         pulpo::deploy::v1::{
@@ -19,9 +14,6 @@ use crate::{
         },
     },
 };
-
-/// How long the database has to answer a probe.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The response metadata that gives a reply another HTTP status; the gateway takes it out.
 const HTTP_STATUS: &str = "pulpo-http-status";
@@ -43,7 +35,7 @@ impl HealthService for Health {
         &self,
         _: Request<CheckHealthRequest>,
     ) -> Result<Response<CheckHealthResponse>, Status> {
-        let database = answers(&self.db).await;
+        let database = self.db.answers().await;
         let reply = CheckHealthResponse {
             status: if database { "ok" } else { "degraded" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,7 +52,7 @@ impl HealthService for Health {
         &self,
         _: Request<CheckReadinessRequest>,
     ) -> Result<Response<CheckReadinessResponse>, Status> {
-        let is_ready = answers(&self.db).await;
+        let is_ready = self.db.answers().await;
         let status = if is_ready { "ready" } else { "unavailable" }.to_owned();
         Ok(reply_of(CheckReadinessResponse { status }, is_ready))
     }
@@ -76,16 +68,6 @@ impl HealthService for Health {
         };
         Ok(Response::new(GetMetricsResponse { body: Some(body) }))
     }
-}
-
-/// Whether the database answers in time.
-async fn answers(db: &Db) -> bool {
-    let probe = async {
-        let mut conn = db.connection().await?;
-        conn.batch_execute("SELECT 1").await?;
-        Ok::<_, crate::error::Error>(())
-    };
-    matches!(timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
 }
 
 /// The same body with 200 or 503.

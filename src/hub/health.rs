@@ -1,14 +1,10 @@
 //! Liveness and readiness.
 
-use std::time::Duration;
-
-use diesel_async::SimpleAsyncConnection;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use crate::{
     app::App,
     db::Db,
-    error::Result,
     proto::pulpo::hub::v1::{
         CheckLivenessRequest, CheckLivenessResponse, CheckReadinessRequest, CheckReadinessResponse,
         ReadinessChecks, health_service_server::HealthService,
@@ -16,9 +12,6 @@ use crate::{
 };
 
 const SERVICE: &str = "kaduno-pullpush-api";
-
-/// A probe gets its answer within this time.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Health {
     db: Db,
@@ -46,7 +39,7 @@ impl HealthService for Health {
         &self,
         _: Request<CheckReadinessRequest>,
     ) -> Result<Response<CheckReadinessResponse>, Status> {
-        let postgres = is_reachable(&self.db).await;
+        let postgres = self.db.answers().await;
         // The queue and the counters are in this process: they work as long as it answers.
         let checks = ReadinessChecks {
             postgres,
@@ -65,11 +58,4 @@ impl HealthService for Health {
         }
         Ok(response)
     }
-}
-
-async fn is_reachable(db: &Db) -> bool {
-    let probe = async {
-        Ok::<_, crate::error::Error>(db.connection().await?.batch_execute("SELECT 1").await?)
-    };
-    matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
 }

@@ -1,0 +1,2 @@
+DROP INDEX invitations_pending_expires_at;
+DROP INDEX refresh_tokens_expires_at;
