@@ -3,7 +3,7 @@
 BUF_VERSION := 1.75.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf lint-proto bench-start
+.PHONY: run test install install-buf lint-proto conformance bench-start
 
 run: install
 	cargo build --release --bin pulpo
@@ -25,6 +25,10 @@ install-buf:
 
 lint-proto: install-buf
 	$(TOOLS)/node_modules/.bin/buf lint
+
+# protobuf's own tests of JSON, against the gateway's codec.
+conformance:
+	scripts/conformance.sh
 
 bench-start: install
 	cargo build --release --bin pulpo

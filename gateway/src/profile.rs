@@ -55,7 +55,7 @@ pub enum TimestampDigits {
     Millis,
 }
 
-/// What happens to a JSON member that names no field.
+/// What happens to a JSON member that names no field, or to a string that names no value of its enum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// It is an error that names the member.
@@ -81,6 +81,10 @@ pub struct JsonProfile {
     pub timestamps: TimestampDigits,
     /// Members that name no field.
     pub unknown_fields: Unknown,
+    /// Names an enum does not have.
+    ///
+    /// Where they are ignored, the field, the element or the map entry is left out, as if the client had not given it.
+    pub unknown_enums: Unknown,
     /// Whether U+0000 in a string is an error: PostgreSQL's text cannot hold it.
     pub refuse_nul: bool,
     /// Messages nested in the outermost one, counted as a protobuf decoder counts them: a map entry is a message too.
@@ -100,6 +104,7 @@ impl Default for JsonProfile {
             enums: Enums::Names,
             timestamps: TimestampDigits::Auto,
             unknown_fields: Unknown::Refuse,
+            unknown_enums: Unknown::Refuse,
             refuse_nul: false,
             max_depth: 100,
         }

@@ -85,6 +85,7 @@ fn profile(names: Names, timestamps: TimestampDigits) -> JsonProfile {
         enums: Enums::LowerWithoutPrefix,
         timestamps,
         unknown_fields: Unknown::Ignore,
+        unknown_enums: Unknown::Refuse,
         // Postgres text cannot hold it, and no document needs it.
         refuse_nul: true,
         max_depth: 64,

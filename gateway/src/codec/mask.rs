@@ -47,6 +47,8 @@ impl Reader<'_, '_, '_> {
                         {
                             self.mask(id, depth + 1, prefix, paths)
                         }
+                        // Naming it would clear the field, as no value of it is read.
+                        (Shape::Single, kind) if self.ignored_enum(kind)? => Ok(()),
                         _ => {
                             paths.push(prefix.clone());
                             self.scan

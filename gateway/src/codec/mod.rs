@@ -3,8 +3,9 @@
 //! What it promises:
 //! - ProtoJSON (protobuf.dev/programming-guides/json) for proto3 in both directions, with the well-known types, and with the
 //!   departures a [`JsonProfile`] names.
-//! - Strict reading: RFC 8259 syntax, no member twice, numbers exact or refused. An unknown name of an enum value is always
-//!   refused, also where unknown fields are ignored, since leaving the field out would change what the client asked for.
+//! - Strict reading: RFC 8259 syntax, no member twice, numbers exact or refused. What is unknown is refused unless the
+//!   profile ignores it: fields and enum names each for themselves, since leaving out a value that was asked for is the
+//!   greater change.
 //! - Lenient wire reading: whatever a conforming encoder may write, in any order. A field of another wire type than its own is
 //!   an unknown field. Proto2 groups are skipped.
 //! - Bounded work: time linear in the input but for lengths moved into place, nesting limited, no recursion beyond that

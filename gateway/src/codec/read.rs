@@ -158,6 +158,24 @@ impl<'c> Reader<'c, '_, '_> {
         self.field(field, depth)
     }
 
+    /// Steps over a name the enum does not have, where the profile ignores such.
+    #[inline]
+    pub(super) fn ignored_enum(&mut self, kind: Kind) -> Read<bool> {
+        let Kind::Enum(id) = kind else {
+            return Ok(false);
+        };
+        if self.tables.profile.unknown_enums == Unknown::Refuse || self.scan.peek() != b'"' {
+            return Ok(false);
+        }
+        let start = self.scan.at;
+        let name = self.scan.string("one of the allowed names")?;
+        if self.tables.enumeration(id).names.contains_key(&*name) {
+            self.scan.at = start;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Takes a `null` that means the field is absent.
     pub(super) fn is_absent(&mut self, field: &Field) -> Read<bool> {
         if self.scan.peek() != b'n'
@@ -172,6 +190,7 @@ impl<'c> Reader<'c, '_, '_> {
     /// A field's value with its tags.
     pub(super) fn field(&mut self, field: &Field, depth: u32) -> Read<()> {
         match field.shape {
+            Shape::Single if self.ignored_enum(field.kind)? => Ok(()),
             Shape::Single => {
                 self.out.extend_from_slice(field.tag.as_slice());
                 self.value(field.kind, depth)
@@ -193,11 +212,13 @@ impl<'c> Reader<'c, '_, '_> {
         }
         let mut index = 0;
         loop {
-            if !packed {
-                self.out.extend_from_slice(field.tag.as_slice());
+            if !self.ignored_enum(field.kind)? {
+                if !packed {
+                    self.out.extend_from_slice(field.tag.as_slice());
+                }
+                self.element(field.kind, depth)
+                    .map_err(|fault| fault.within_index(index))?;
             }
-            self.element(field.kind, depth)
-                .map_err(|fault| fault.within_index(index))?;
             if !self.scan.more(b'[')? {
                 break;
             }
@@ -243,10 +264,14 @@ impl<'c> Reader<'c, '_, '_> {
                     .map_err(|fault| fault.within_key(&text));
             }
             self.scan.colon()?;
-            self.out.extend_from_slice(value_tag.as_slice());
-            self.element(value, depth + 1)
-                .map_err(|fault| fault.within_key(&text))?;
-            close(self.out, start);
+            if self.ignored_enum(value)? {
+                self.out.truncate(start - 1 - field.tag.as_slice().len());
+            } else {
+                self.out.extend_from_slice(value_tag.as_slice());
+                self.element(value, depth + 1)
+                    .map_err(|fault| fault.within_key(&text))?;
+                close(self.out, start);
+            }
             if !self.scan.more(b'{')? {
                 return Ok(());
             }

@@ -252,7 +252,8 @@ impl<'c> Reader<'c, '_, '_> {
         Ok(())
     }
 
-    /// An Any of a message with its own JSON form: that form stands under `value`.
+    /// An Any of a message with its own JSON form: that form stands under `value`. An Empty may have it: some libraries
+    /// print `"value":{}` there.
     fn any_value(&mut self, id: u32, form: Form, depth: u32) -> Read<()> {
         let start = self.scan.at;
         let (mut typed, mut valued) = (false, false);

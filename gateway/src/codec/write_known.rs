@@ -99,7 +99,7 @@ impl<'c> Writer<'c, '_> {
         let message = tables.message(id);
         self.out.extend_from_slice(b"{\"@type\":");
         print::string(type_url, self.out);
-        if message.form == Form::Plain {
+        if matches!(message.form, Form::Plain | Form::Empty) {
             if depth >= tables.profile.max_depth {
                 return Err(Stop::Fault(WireFault::TooDeep));
             }

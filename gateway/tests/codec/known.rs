@@ -137,7 +137,7 @@ fn wrappers_structs_and_any() {
         r#"{"any":{"@type":"type.googleapis.com/codec.test.Scalars","theInt32":5}}"#,
         r#"{"any":{"@type":"x/google.protobuf.Duration","value":"1.500s"}}"#,
         r#"{"any":{"@type":"x/google.protobuf.Value","value":null}}"#,
-        r#"{"any":{"@type":"x/google.protobuf.Empty","value":{}}}"#,
+        r#"{"any":{"@type":"x/google.protobuf.Empty"}}"#,
         r#"{"any":{"@type":"x/google.protobuf.Any","value":{"@type":"x/codec.test.Scalars"}}}"#,
     ];
     for json in same {
@@ -156,6 +156,13 @@ fn wrappers_structs_and_any() {
             r#"{"any":{"value":"1s","@type":"x/google.protobuf.Duration"}}"#
         ),
         r#"{"any":{"@type":"x/google.protobuf.Duration","value":"1s"}}"#
+    );
+    assert_eq!(
+        round(
+            "codec.test.Known",
+            r#"{"any":{"@type":"x/google.protobuf.Empty","value":{}}}"#
+        ),
+        r#"{"any":{"@type":"x/google.protobuf.Empty"}}"#
     );
     for (json, fault) in [
         (

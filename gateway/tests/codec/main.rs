@@ -11,6 +11,7 @@
 //! - it skips empty paths of a field mask;
 //! - it does not print -0.0 in a field without presence, and it refuses enum numbers written `1.0`;
 //! - it refuses an Any without type and content, which is `{}`, and prints NaN in a wrapper as null;
+//! - it prints `"value":{}` for an Empty in an Any;
 //! - it refuses the largest `float` as it prints it itself;
 //! - it fails on a field of another wire type than its own, where other decoders take it for an unknown field, and takes a map
 //!   entry of any wire type for one with a length.

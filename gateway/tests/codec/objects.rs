@@ -321,3 +321,70 @@ fn unknown_fields_are_skipped_where_the_profile_says_so() {
         ": nested too deeply"
     );
 }
+
+#[test]
+fn unknown_enum_names_are_left_out_where_the_profile_says_so() {
+    let lenient = codec(JsonProfile {
+        unknown_enums: Unknown::Ignore,
+        ..JsonProfile::default()
+    });
+    for (name, json, expected) in [
+        (
+            "codec.test.Scalars",
+            r#"{"theColor":"COLOR_PINK","theInt32":1}"#,
+            r#"{"theInt32":1}"#,
+        ),
+        (
+            "codec.test.Lists",
+            r#"{"theColor":["COLOR_RED","COLOR_PINK",5],"looseColor":["COLOR_PINK","COLOR_RED"]}"#,
+            r#"{"theColor":["COLOR_RED","COLOR_DEEP_BLUE"],"looseColor":["COLOR_RED"]}"#,
+        ),
+        (
+            "codec.test.Maps",
+            r#"{"toColor":{"a":"COLOR_PINK","b":"COLOR_RED"},"toInt32":{"a":1}}"#,
+            r#"{"toInt32":{"a":1},"toColor":{"b":"COLOR_RED"}}"#,
+        ),
+        ("codec.test.Choice", r#"{"color":"COLOR_PINK"}"#, "{}"),
+        (
+            "codec.test.Choice",
+            r#"{"color":"COLOR_RED"}"#,
+            r#"{"color":"COLOR_RED"}"#,
+        ),
+    ] {
+        assert_eq!(round_with(&lenient, name, json), expected);
+    }
+    for (name, json, fault) in [
+        // A number needs no name, so it is no unknown name.
+        (
+            "codec.test.Scalars",
+            r#"{"theColor":1.5}"#,
+            "theColor: expected a whole number",
+        ),
+        (
+            "codec.test.Lists",
+            r#"{"theColor":["COLOR_PINK",null]}"#,
+            "theColor[1]: null is not allowed here",
+        ),
+        // The member of a oneof was given, whatever its value.
+        (
+            "codec.test.Choice",
+            r#"{"color":"COLOR_PINK","text":"a"}"#,
+            "text: only one field of `pick` may be given",
+        ),
+        (
+            "codec.test.Maps",
+            r#"{"toColor":{"a":"COLOR_PINK","a":"COLOR_RED"}}"#,
+            r#"toColor["a"]: given more than once"#,
+        ),
+        (
+            "codec.test.Tree",
+            r#"{"pink":"COLOR_PINK"}"#,
+            "pink: unknown field",
+        ),
+    ] {
+        assert_eq!(refused_with(&lenient, name, json), fault);
+    }
+    let scalars = lenient.message("codec.test.Scalars").unwrap();
+    let json = br#"{"theColor":"COLOR_PINK","theInt32":1}"#;
+    assert_eq!(lenient.body_mask(scalars, json).unwrap(), ["the_int32"]);
+}

@@ -135,14 +135,14 @@ pub(crate) fn oracle_read(name: &str, json: &[u8]) -> Result<DynamicMessage, ser
     Ok(message)
 }
 
-/// Parsed JSON in which 1 and 1.0 are the same.
+/// Parsed JSON in which 1 and 1.0 are the same, and both ways to print an Empty in an Any.
 pub(crate) fn value(text: &str) -> Value {
     let mut value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    whole_numbers(&mut value);
+    settle(&mut value);
     value
 }
 
-fn whole_numbers(value: &mut Value) {
+fn settle(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {
             let float = number.as_f64().unwrap();
@@ -153,8 +153,17 @@ fn whole_numbers(value: &mut Value) {
                 *value = Value::from(float as i64);
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
-        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(settle),
+        Value::Object(members) => {
+            let is_empty = |url: &Value| {
+                url.as_str()
+                    .is_some_and(|url| url.ends_with("/google.protobuf.Empty"))
+            };
+            if members.get("@type").is_some_and(is_empty) {
+                members.remove("value");
+            }
+            members.values_mut().for_each(settle);
+        }
         _ => {}
     }
 }
