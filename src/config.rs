@@ -142,6 +142,8 @@ pub struct Http {
     pub max_body_bytes: usize,
     /// How long a client may take to send its headers.
     pub header_timeout_ms: u64,
+    /// How long a client may keep a connection open without a request, over HTTP/1.1.
+    pub idle_timeout_ms: u64,
     /// How long a client may take to send its body.
     pub body_timeout_ms: u64,
     /// How long a request may take in all.
@@ -159,6 +161,7 @@ impl Default for Http {
             cors_origins: Vec::new(),
             max_body_bytes: 4 * 1024 * 1024,
             header_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
             body_timeout_ms: 30_000,
             request_timeout_ms: 60_000,
             max_connections: 10_000,
@@ -354,6 +357,7 @@ impl Config {
             ),
             ("http.max_body_bytes", self.http.max_body_bytes as u64),
             ("http.header_timeout_ms", self.http.header_timeout_ms),
+            ("http.idle_timeout_ms", self.http.idle_timeout_ms),
             ("http.body_timeout_ms", self.http.body_timeout_ms),
             ("http.request_timeout_ms", self.http.request_timeout_ms),
             ("http.max_connections", self.http.max_connections as u64),

@@ -1,19 +1,24 @@
 //! The five listeners: HTTP/1.1 and HTTP/2, REST and gRPC and gRPC-Web on each, bounded in everything.
 
-mod connection;
 mod door;
-mod opening;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{Future, ready},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
+use hyper_util::service::TowerToHyperService;
+use pulpo_gateway::listen;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
     app::App,
-    config::{Config, Listen},
+    config::{Config, Http, Listen},
     contract::{Contract, SurfaceName},
     deploy, hub, integrations, layers, pay,
     proto::DESCRIPTOR_SET,
@@ -138,7 +143,7 @@ impl Server {
     /// configured time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let (stop, written) = (CancellationToken::new(), CancellationToken::new());
-        let limits = connection::Limits::new(&self.app.config.http);
+        let limits = limits(&self.app.config.http);
         let slots = Arc::new(Semaphore::new(self.app.config.http.max_connections));
         let writer = self
             .app
@@ -146,12 +151,16 @@ impl Server {
             .spawn_writer(self.app.clock.clone(), written.clone());
         let mut accepting = JoinSet::new();
         for (listener, door) in self.listeners {
-            accepting.spawn(connection::accept(
+            let prepare = move |stream, peer: SocketAddr| {
+                let service = TowerToHyperService::new(door.for_peer(peer.ip()));
+                ready(Ok((stream, service)))
+            };
+            accepting.spawn(listen::accept(
                 listener,
-                door,
                 limits,
                 slots.clone(),
                 stop.clone(),
+                prepare,
             ));
         }
         shutdown.await;
@@ -171,6 +180,13 @@ impl Server {
         written.cancel();
         writer.await.context("the rate limit writer failed")?;
         Ok(())
+    }
+}
+
+fn limits(http: &Http) -> listen::Limits {
+    listen::Limits {
+        header_timeout: Duration::from_millis(http.header_timeout_ms),
+        idle_timeout: Duration::from_millis(http.idle_timeout_ms),
     }
 }
 

@@ -92,6 +92,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "http",
+        "idle_timeout_ms",
+        "PULPO_IDLE_TIMEOUT_MS",
+        Form::Integer,
+    ),
+    setting(
+        "http",
         "body_timeout_ms",
         "PULPO_BODY_TIMEOUT_MS",
         Form::Integer,

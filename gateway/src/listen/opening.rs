@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::atomic::Ordering,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,23 +13,27 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::heads::Reads;
+
 /// How every HTTP/2 connection begins (RFC 9113, section 3.4). HTTP/1.1 is told by the first byte that differs, and
 /// has a time limit of its own from there on.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose client has `limit` to show which version it speaks; reading fails after that.
+/// A stream whose client has `limit` to show which version it speaks; reading fails after that. It counts what was read.
 pub(super) struct Opening<S> {
     stream: S,
     timer: Option<Pin<Box<Sleep>>>,
     matched: usize,
+    reads: Reads,
 }
 
 impl<S> Opening<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    pub(super) fn new(stream: S, limit: Duration, reads: Reads) -> Self {
         Self {
             stream,
             timer: Some(Box::pin(sleep(limit))),
             matched: 0,
+            reads,
         }
     }
 
@@ -50,6 +55,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
         let Some(timer) = &mut self.timer else {
             return polled;
         };

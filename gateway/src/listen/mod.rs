@@ -1,0 +1,152 @@
+//! Accepting and serving connections, with a limit on everything a client could hold on to.
+//!
+//! HTTP/1.1 and HTTP/2 on the same port. A connection has a time to show which of the two it speaks (`opening`), a time
+//! for each request's head, and another, longer one to stay silent between requests (`heads`). Its streams, header
+//! bytes and header count are bounded, and so are connections as a whole, by slots that listeners share.
+
+mod heads;
+mod opening;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::Service};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use heads::Heads;
+use opening::Opening;
+
+/// Streams one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 256;
+/// Bytes of headers of one request.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Headers of one request.
+const MAX_HEADERS: usize = 128;
+/// How often an idle HTTP/2 client is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long accepting pauses when the system is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The limits that are configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a client may take to show which HTTP version it speaks (and to shake hands, where there is TLS), and
+    /// then for the head of each request, from its first byte on.
+    pub header_timeout: Duration,
+    /// How long an HTTP/1.1 connection may stay silent between two requests.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// 10 seconds for a head, 75 between requests.
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+        }
+    }
+}
+
+/// Accepts until `stop`, then waits for the open connections; dropping the future closes them.
+///
+/// `prepare` makes the service of a connection, after a TLS handshake perhaps; the connection is closed when that
+/// fails or takes longer than a head may. Every connection holds one of `slots`.
+pub async fn accept<P, F, I, S, B>(
+    listener: TcpListener,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+    prepare: P,
+) where
+    P: Fn(TcpStream, SocketAddr) -> F,
+    F: Future<Output = io::Result<(I, S)>> + Send + 'static,
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        // A slot first: beyond the limit clients wait in the system's queue instead of costing memory here.
+        let slot = tokio::select! {
+            () = stop.cancelled() => break,
+            slot = slots.clone().acquire_owned() => slot,
+        };
+        let Ok(slot) = slot else { break };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        // Small replies must not wait for a second packet.
+        let _ = stream.set_nodelay(true);
+        let prepared = prepare(stream, peer);
+        let watcher = graceful.watcher();
+        connections.spawn(async move {
+            match tokio::time::timeout(limits.header_timeout, prepared).await {
+                Ok(Ok((stream, service))) => serve(stream, service, limits, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a connection did not come about"),
+                Err(_) => tracing::debug!("a connection did not come about in time"),
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve<I, S, B>(stream: I, service: S, limits: Limits, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let heads = Heads::new(limits);
+    let stream = Opening::new(stream, limits.header_timeout, heads.reads());
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .header_read_timeout(limits.header_timeout)
+        .timer(heads)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEADER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
