@@ -22,18 +22,28 @@ pub enum Absent {
     Null,
 }
 
-/// How 64-bit integers are printed. Reading accepts both.
+/// Largest integer that is told apart from both its neighbours by a reader that keeps numbers as doubles: 2^53 - 1
+/// (RFC 8259, section 6; JavaScript's `Number.MAX_SAFE_INTEGER`). The smallest is its negative.
+pub const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// How 64-bit integers are printed. Reading accepts strings and numbers.
+///
+/// Keys of maps are strings whatever is chosen here, as JSON has no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integers {
     /// As strings, which survive readers that keep numbers as doubles.
     Strings,
-    /// As numbers.
+    /// As numbers, over their whole range.
     Numbers,
+    /// As numbers up to [`SAFE_INTEGER_MAX`]. Beyond it a reply fails with a fault that names the field, rather than being
+    /// read as another number; a request is refused, in path, query and strings too, as what it stores could not be printed.
+    SafeNumbers,
 }
 
 /// How enum values are printed. Reading accepts the printed form, the proto name and the number.
 ///
-/// A number without a name is printed as the number.
+/// A number without a name is printed as the number. A name keeps its prefix where nothing or a digit would be left in
+/// front, and of several names for one number the first in the file is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enums {
     /// The proto name, `STATUS_ACTIVE`.
@@ -42,17 +52,27 @@ pub enum Enums {
     Numbers,
     /// The proto name in lower case, `status_active`.
     Lower,
-    /// The lower-case name without the enum's own name in front, `active` for `STATUS_ACTIVE` of `Status`.
+    /// The proto name without the enum's own name in front, `ACTIVE` for `STATUS_ACTIVE` of `Status`.
+    WithoutPrefix,
+    /// The same in lower case, `active`.
     LowerWithoutPrefix,
 }
 
-/// Digits after the second in a printed timestamp.
+/// Digits after the second in a printed timestamp. What is finer is cut off, towards the past. Reading accepts up to 9.
+///
+/// Durations always have as many as they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampDigits {
     /// None, 3, 6 or 9: as many as the value needs, as ProtoJSON says.
     Auto,
-    /// Always exactly 3; what is finer is cut off.
+    /// None.
+    Seconds,
+    /// Always exactly 3.
     Millis,
+    /// Always exactly 6.
+    Micros,
+    /// Always exactly 9.
+    Nanos,
 }
 
 /// What happens to a JSON member that names no field, or to a string that names no value of its enum.
@@ -91,6 +111,9 @@ pub struct JsonProfile {
     ///
     /// Decoders commonly stop at 100, so more reads what a server cannot. Above 200 it is taken as 200.
     pub max_depth: u32,
+    /// Members of objects and elements of arrays in one JSON text, counted at every level, in ignored members and in free JSON
+    /// too. It bounds what a small body can make a server build: the three bytes `{},` are a whole message there.
+    pub max_values: u32,
 }
 
 impl Default for JsonProfile {
@@ -107,6 +130,7 @@ impl Default for JsonProfile {
             unknown_enums: Unknown::Refuse,
             refuse_nul: false,
             max_depth: 100,
+            max_values: 100_000,
         }
     }
 }

@@ -89,6 +89,7 @@ fn profile(names: Names, timestamps: TimestampDigits) -> JsonProfile {
         // Postgres text cannot hold it, and no document needs it.
         refuse_nul: true,
         max_depth: 64,
+        max_values: 100_000,
     }
 }
 

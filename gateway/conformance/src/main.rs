@@ -11,7 +11,7 @@ use std::io::{self, BufReader, BufWriter};
 
 use anyhow::{Context, Result};
 use prost_reflect::DescriptorPool;
-use pulpo_gateway::codec::{Codec, MessageId, WireFault};
+use pulpo_gateway::codec::{Codec, MessageId, WireProblem};
 use pulpo_gateway::profile::{JsonProfile, Unknown};
 
 use protocol::{Format, IGNORE_UNKNOWN, Outcome, Payload, Request, Response};
@@ -100,14 +100,14 @@ fn write(codec: &Codec, message: MessageId, wire: &[u8]) -> Outcome {
     let mut json = Vec::new();
     match codec.write_json(message, wire, &mut json) {
         Ok(()) => Outcome::Json(json),
-        Err(
-            fault @ (WireFault::Truncated
-            | WireFault::Varint
-            | WireFault::Tag
-            | WireFault::Group
-            | WireFault::Utf8
-            | WireFault::TooDeep),
-        ) => Outcome::ParseError(fault.to_string()),
-        Err(fault) => Outcome::SerializeError(fault.to_string()),
+        Err(fault) => match fault.problem {
+            WireProblem::Truncated
+            | WireProblem::Varint
+            | WireProblem::Tag
+            | WireProblem::Group
+            | WireProblem::Utf8
+            | WireProblem::TooDeep => Outcome::ParseError(fault.to_string()),
+            _ => Outcome::SerializeError(fault.to_string()),
+        },
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn compile(
             messages: Vec::new(),
             enums: Vec::new(),
             ids: HashMap::default(),
+            safe_integers: profile.integers == Integers::SafeNumbers,
             profile,
         },
         enum_ids: HashMap::new(),
@@ -249,6 +250,7 @@ fn enumeration(descriptor: &EnumDescriptor, printed: Enums) -> Enum {
         let text = match printed {
             Enums::Names | Enums::Numbers => name.to_owned(),
             Enums::Lower => name.to_ascii_lowercase(),
+            Enums::WithoutPrefix => without_prefix(name, &prefix).to_owned(),
             Enums::LowerWithoutPrefix => without_prefix(name, &prefix).to_ascii_lowercase(),
         };
         if printed != Enums::Numbers {

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use super::keys::Key;
+
 /// Names in a path longer than this are cut, so that a fault stays small whatever a client sends.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -58,6 +60,11 @@ pub enum Problem {
     UnknownType,
     /// More nested than allowed.
     TooDeep,
+    /// More members and elements, counted at every level, than allowed.
+    TooMany {
+        /// How many are.
+        limit: u32,
+    },
     /// U+0000 in a string.
     Nul,
 }
@@ -83,6 +90,7 @@ impl fmt::Display for Problem {
                 f.write_str("expected `@type` with the name of a known message")
             }
             Problem::TooDeep => f.write_str("nested too deeply"),
+            Problem::TooMany { limit } => write!(f, "more than {limit} values"),
             Problem::Nul => f.write_str("the character U+0000 is not allowed"),
         }
     }
@@ -116,31 +124,35 @@ pub(super) fn fault<T>(offset: usize, problem: Problem) -> Read<T> {
 impl JsonFault {
     #[cold]
     pub(super) fn within(mut self: Box<Self>, name: &str) -> Box<Self> {
-        self.prepend(shorten(name));
+        prepend(&mut self.path, shorten(name));
         self
     }
 
     #[cold]
     pub(super) fn within_index(mut self: Box<Self>, index: usize) -> Box<Self> {
-        self.prepend(&format!("[{index}]"));
+        prepend(&mut self.path, &format!("[{index}]"));
         self
     }
 
     #[cold]
     pub(super) fn within_key(mut self: Box<Self>, key: &[u8]) -> Box<Self> {
-        let key = String::from_utf8_lossy(key);
-        self.prepend(&format!("[{:?}]", shorten(&key)));
+        prepend(&mut self.path, &quoted(key));
         self
     }
+}
 
-    fn prepend(&mut self, segment: &str) {
-        let joint = if self.path.is_empty() || self.path.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.path = format!("{segment}{joint}{}", self.path);
-    }
+/// Puts the name of a field, an index or a key in front of a path.
+fn prepend(path: &mut String, segment: &str) {
+    let joint = if path.is_empty() || path.starts_with('[') {
+        ""
+    } else {
+        "."
+    };
+    *path = format!("{segment}{joint}{path}");
+}
+
+fn quoted(key: &[u8]) -> String {
+    format!("[{:?}]", shorten(&String::from_utf8_lossy(key)))
 }
 
 fn shorten(name: &str) -> &str {
@@ -172,9 +184,31 @@ pub enum FieldPathFault {
 }
 
 /// Bytes that are not a message, or a message that has no JSON form.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// For the log of whoever runs the surface: it names the field, and repeats no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireFault {
+    /// Where, in printed names: `payload.items[2].sku`; empty for the outermost message, and where it is not known.
+    pub path: String,
+    /// What is wrong.
+    pub problem: WireProblem,
+}
+
+impl fmt::Display for WireFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.path {
+            "" => self.problem.fmt(f),
+            path => write!(f, "{path}: {}", self.problem),
+        }
+    }
+}
+
+impl std::error::Error for WireFault {}
+
+/// What is wrong with a message on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WireFault {
+pub enum WireProblem {
     /// The bytes end inside a field.
     #[error("the message is truncated")]
     Truncated,
@@ -211,7 +245,68 @@ pub enum WireFault {
     /// A Json that is not JSON.
     #[error("a JSON value is malformed")]
     Json,
+    /// A 64-bit integer that the surface's readers cannot tell from its neighbours.
+    #[error("an integer is outside -9007199254740991 to 9007199254740991")]
+    UnsafeInteger,
     /// An Any whose type is unknown.
     #[error("an Any carries a message of unknown type")]
     UnknownType,
+}
+
+/// Why a pass over a message ends early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Legal, but not what one pass in order can print.
+    Unusual,
+    /// Boxed, as it is rare and every value returns it.
+    Fault(Box<WireFault>),
+}
+
+pub(super) type Written<T> = Result<T, Stop>;
+
+impl From<WireProblem> for Stop {
+    #[cold]
+    fn from(problem: WireProblem) -> Self {
+        let path = String::new();
+        Stop::Fault(Box::new(WireFault { path, problem }))
+    }
+}
+
+impl Stop {
+    /// Gathered fields are never unusual, so what stops their pass is a fault.
+    #[cold]
+    pub(super) fn into_fault(self) -> WireFault {
+        match self {
+            Stop::Fault(fault) => *fault,
+            Stop::Unusual => WireFault {
+                path: String::new(),
+                problem: WireProblem::Group,
+            },
+        }
+    }
+
+    #[cold]
+    pub(super) fn within(self, name: &str) -> Self {
+        self.prepend(|| shorten(name).to_owned())
+    }
+
+    #[cold]
+    pub(super) fn within_index(self, index: usize) -> Self {
+        self.prepend(|| format!("[{index}]"))
+    }
+
+    #[cold]
+    pub(super) fn within_key(self, key: &Key<'_>) -> Self {
+        self.prepend(|| match key {
+            Key::Text(text) => quoted(text),
+            Key::Number(value) => format!("[\"{value}\"]"),
+        })
+    }
+
+    fn prepend(mut self, segment: impl FnOnce() -> String) -> Self {
+        if let Stop::Fault(fault) = &mut self {
+            prepend(&mut fault.path, &segment());
+        }
+        self
+    }
 }

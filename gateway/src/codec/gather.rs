@@ -8,12 +8,12 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::fault::WireFault;
+use super::fault::{Stop, WireProblem, Written};
 use super::keys::Key;
 use super::print;
 use super::table::{Field, Kind, Message, Shape};
 use super::wire::{SIZED, Wire};
-use super::write::{Stop, Writer, Written};
+use super::write::Writer;
 
 /// One field as met on the wire.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ pub(super) struct Occurrence<'w> {
 pub(super) fn occurrences<'w>(
     message: &Message,
     parts: &[&'w [u8]],
-) -> Result<Vec<Occurrence<'w>>, WireFault> {
+) -> Result<Vec<Occurrence<'w>>, WireProblem> {
     let mut found = Vec::new();
     for part in parts {
         let mut wire = Wire::new(part);
@@ -104,7 +104,9 @@ impl<'c> Writer<'c, '_> {
             first = self.absent(&message.fields[next..index], first);
             next = index + 1;
             let start = self.key(field, first);
-            let blank = self.gathered(field, run, depth)?;
+            let blank = self
+                .gathered(field, run, depth)
+                .map_err(|stop| stop.within(&field.printed))?;
             first = self.settle(field, start, blank, first);
         }
         self.absent(&message.fields[next..], first);
@@ -132,16 +134,19 @@ impl<'c> Writer<'c, '_> {
             Shape::List | Shape::PackedList => {
                 self.out.push(b'[');
                 let start = self.out.len();
+                let mut index = 0;
                 for occurrence in run {
                     match field.kind {
-                        Kind::Message(id) => self.message(id, &[occurrence.bytes], depth + 1)?,
                         kind if occurrence.sized && kind.wire_type() != SIZED => {
-                            self.packed(kind, occurrence.bytes)?;
+                            self.packed(kind, occurrence.bytes, &mut index)?;
                             continue;
                         }
-                        kind => self.scalar_from(kind, occurrence).map(drop)?,
+                        Kind::Message(id) => self.message(id, &[occurrence.bytes], depth + 1),
+                        kind => self.scalar_from(kind, occurrence).map(drop),
                     }
+                    .map_err(|stop| stop.within_index(index))?;
                     self.out.push(b',');
+                    index += 1;
                 }
                 Ok(self.end_list(start))
             }
@@ -176,7 +181,7 @@ impl<'c> Writer<'c, '_> {
         depth: u32,
     ) -> Written<bool> {
         if depth >= self.tables.profile.max_depth {
-            return Err(Stop::Fault(WireFault::TooDeep));
+            return Err(WireProblem::TooDeep.into());
         }
         // The key is printed to know it; which entry of a key counts is known only at the end.
         let mut places: HashMap<Key<'w>, usize, RandomState> = HashMap::default();
@@ -201,18 +206,18 @@ impl<'c> Writer<'c, '_> {
                 self.out.push(b',');
             }
             let mut key_wire = entry.key.map(Wire::new);
-            self.map_key(key, key_wire.as_mut())?;
+            let text = self.map_key(key, key_wire.as_mut())?;
             self.out.push(b':');
             match (value, entry.values.last()) {
-                (Kind::Message(id), _) => self.message(id, &entry.values, depth + 2)?,
-                (_, Some(bytes)) => drop(print::scalar(
-                    self.tables,
-                    value,
-                    &mut Wire::new(bytes),
-                    self.out,
-                )?),
-                (_, None) => self.default(value, depth + 1)?,
+                (Kind::Message(id), _) => self.message(id, &entry.values, depth + 2),
+                (_, Some(bytes)) => {
+                    print::scalar(self.tables, value, &mut Wire::new(bytes), self.out)
+                        .map(drop)
+                        .map_err(Stop::from)
+                }
+                (_, None) => self.default(value, depth + 1),
             }
+            .map_err(|stop| stop.within_key(&text))?;
         }
         self.out.push(b'}');
         Ok(last.is_empty())
@@ -226,7 +231,7 @@ struct Entry<'w> {
     values: Vec<&'w [u8]>,
 }
 
-fn entry_parts<'w>(key: Kind, value: Kind, bytes: &'w [u8]) -> Result<Entry<'w>, WireFault> {
+fn entry_parts<'w>(key: Kind, value: Kind, bytes: &'w [u8]) -> Result<Entry<'w>, WireProblem> {
     let mut entry = Entry {
         key: None,
         values: Vec::new(),

@@ -38,13 +38,13 @@ mod write_known;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
-pub use self::fault::{FieldPathFault, JsonFault, Problem, WireFault};
-use self::fault::{Read, fault};
+pub use self::fault::{FieldPathFault, JsonFault, Problem, WireFault, WireProblem};
+use self::fault::{Read, Stop, Written, fault};
 pub use self::path::FieldPath;
 use self::read::Reader;
 use self::scan::Scanner;
 use self::table::{Form, Kind, Tables};
-use self::write::{Stop, Writer, Written};
+use self::write::Writer;
 use crate::profile::JsonProfile;
 
 /// The compiled tables of one surface.
@@ -173,7 +173,8 @@ impl Codec {
         read: impl FnOnce(&mut Reader<'_, '_, '_>) -> Read<()>,
     ) -> Result<(), JsonFault> {
         let start = out.len();
-        let scan = Scanner::new(json, self.tables.profile.refuse_nul);
+        let profile = &self.tables.profile;
+        let scan = Scanner::new(json, profile.refuse_nul, profile.max_values);
         let mut reader = Reader {
             tables: &self.tables,
             scan,
@@ -209,16 +210,16 @@ impl Codec {
                 gather: true,
             });
         }
-        let result = match result {
-            // One check of the whole text: its syntax is ASCII, so a string that is not UTF-8 cannot hide in it.
-            Ok(()) => simdutf8::basic::from_utf8(&out[start..])
+        // One check of the whole text: its syntax is ASCII, so a string that is not UTF-8 cannot hide in it.
+        let result = result.and_then(|()| {
+            simdutf8::basic::from_utf8(&out[start..])
                 .map(drop)
-                .map_err(|_| WireFault::Utf8),
-            Err(Stop::Fault(fault)) => Err(fault),
-            // Gathered fields are never unusual.
-            Err(Stop::Unusual) => Err(WireFault::Group),
-        };
-        result.inspect_err(|_| out.truncate(start))
+                .map_err(|_| WireProblem::Utf8.into())
+        });
+        result.map_err(|stop| {
+            out.truncate(start);
+            stop.into_fault()
+        })
     }
 
     fn write_field(
@@ -242,11 +243,12 @@ impl Codec {
         let found = gather::occurrences(self.tables.message(last.0), &parts)?;
         let run = gather::of_field(&found, last.1 as usize);
         let field = path::field_at(&self.tables, last);
-        if run.is_empty() {
-            return writer.absent_value(field, depth);
-        }
         // Printed alone, a map with two values for one key or a message in two parts is as unusual as within its message.
-        writer.gathered(field, run, depth).map(drop)
+        match run {
+            [] => writer.absent_value(field, depth),
+            _ => writer.gathered(field, run, depth).map(drop),
+        }
+        .map_err(|stop| stop.within(path.name()))
     }
 }
 

@@ -3,10 +3,12 @@
 use super::fault::Problem;
 use super::table::Kind;
 use super::wire::{put_varint, zigzag};
+use crate::profile::SAFE_INTEGER_MAX;
 
-/// Writes a number of the given kind. The token must have JSON number syntax.
+/// Writes a number of the given kind. The token must have JSON number syntax. `safe` says whether 64-bit integers have to be
+/// safe ones.
 #[inline]
-pub(super) fn put(kind: Kind, token: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
+pub(super) fn put(kind: Kind, token: &[u8], safe: bool, out: &mut Vec<u8>) -> Result<(), Problem> {
     match kind {
         Kind::Int32 | Kind::Enum(_) | Kind::Null => {
             put_varint(out, i64::from(int32(token)?) as u64)
@@ -15,11 +17,11 @@ pub(super) fn put(kind: Kind, token: &[u8], out: &mut Vec<u8>) -> Result<(), Pro
         Kind::Sfixed32 => out.extend_from_slice(&int32(token)?.to_le_bytes()),
         Kind::Uint32 => put_varint(out, u64::from(uint32(token)?)),
         Kind::Fixed32 => out.extend_from_slice(&uint32(token)?.to_le_bytes()),
-        Kind::Int64 => put_varint(out, int64(token)? as u64),
-        Kind::Sint64 => put_varint(out, zigzag(int64(token)?)),
-        Kind::Sfixed64 => out.extend_from_slice(&int64(token)?.to_le_bytes()),
-        Kind::Uint64 => put_varint(out, uint64(token)?),
-        Kind::Fixed64 => out.extend_from_slice(&uint64(token)?.to_le_bytes()),
+        Kind::Int64 => put_varint(out, int64(token, safe)? as u64),
+        Kind::Sint64 => put_varint(out, zigzag(int64(token, safe)?)),
+        Kind::Sfixed64 => out.extend_from_slice(&int64(token, safe)?.to_le_bytes()),
+        Kind::Uint64 => put_varint(out, uint64(token, safe)?),
+        Kind::Fixed64 => out.extend_from_slice(&uint64(token, safe)?.to_le_bytes()),
         Kind::Double => out.extend_from_slice(&double(token)?.to_le_bytes()),
         Kind::Float => out.extend_from_slice(&float(token)?.to_le_bytes()),
         Kind::Bool | Kind::String | Kind::Bytes | Kind::Message(_) => {
@@ -62,13 +64,18 @@ fn int32(token: &[u8]) -> Result<i32, Problem> {
     i32::try_from(signed(token, RANGE)?).map_err(|_| RANGE)
 }
 
-fn int64(token: &[u8]) -> Result<i64, Problem> {
-    signed(
-        token,
-        Problem::Range {
-            expected: "a whole number from -9223372036854775808 to 9223372036854775807",
-        },
-    )
+#[inline]
+fn int64(token: &[u8], safe: bool) -> Result<i64, Problem> {
+    const RANGE: Problem = Problem::Range {
+        expected: "a whole number from -9223372036854775808 to 9223372036854775807",
+    };
+    const SAFE_RANGE: Problem = Problem::Range {
+        expected: "a whole number from -9007199254740991 to 9007199254740991",
+    };
+    match signed(token, if safe { SAFE_RANGE } else { RANGE })? {
+        value if safe && value.unsigned_abs() > SAFE_INTEGER_MAX => Err(SAFE_RANGE),
+        value => Ok(value),
+    }
 }
 
 pub(super) fn uint32(token: &[u8]) -> Result<u32, Problem> {
@@ -78,13 +85,18 @@ pub(super) fn uint32(token: &[u8]) -> Result<u32, Problem> {
     u32::try_from(unsigned(token, RANGE)?).map_err(|_| RANGE)
 }
 
-fn uint64(token: &[u8]) -> Result<u64, Problem> {
-    unsigned(
-        token,
-        Problem::Range {
-            expected: "a whole number from 0 to 18446744073709551615",
-        },
-    )
+#[inline]
+fn uint64(token: &[u8], safe: bool) -> Result<u64, Problem> {
+    const RANGE: Problem = Problem::Range {
+        expected: "a whole number from 0 to 18446744073709551615",
+    };
+    const SAFE_RANGE: Problem = Problem::Range {
+        expected: "a whole number from 0 to 9007199254740991",
+    };
+    match unsigned(token, if safe { SAFE_RANGE } else { RANGE })? {
+        value if safe && value > SAFE_INTEGER_MAX => Err(SAFE_RANGE),
+        value => Ok(value),
+    }
 }
 
 pub(super) fn double(token: &[u8]) -> Result<f64, Problem> {

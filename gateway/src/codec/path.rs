@@ -204,7 +204,7 @@ fn put_text(tables: &Tables, kind: Kind, text: &str, out: &mut Vec<u8>) -> Resul
         },
         Kind::Enum(id) => match tables.enumeration(id).names.get(bytes) {
             Some(&number) => put_varint(out, i64::from(number) as u64),
-            None if is_number(bytes) => return number::put(kind, bytes, out),
+            None if is_number(bytes) => return number::put(kind, bytes, false, out),
             None => return Err(Problem::UnknownEnum),
         },
         Kind::Null => match text {
@@ -217,7 +217,7 @@ fn put_text(tables: &Tables, kind: Kind, text: &str, out: &mut Vec<u8>) -> Resul
             close(out, start);
         }
         _ if number::put_special(kind, bytes, out) => {}
-        _ if is_number(bytes) => return number::put(kind, bytes, out),
+        _ if is_number(bytes) => return number::put(kind, bytes, tables.safe_integers, out),
         _ => {
             return Err(Problem::Type {
                 expected: number::expected(kind),

@@ -1,13 +1,15 @@
 //! Scalars as JSON text.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::fault::WireFault;
+use super::fault::WireProblem;
 use super::scan::special;
 use super::table::{Kind, Tables};
 use super::wire::{Wire, unzigzag};
-use crate::profile::Integers;
+use crate::profile::{Integers, SAFE_INTEGER_MAX};
 
 /// Prints the scalar that comes next and says whether it is the default of its kind.
 #[inline]
@@ -16,7 +18,7 @@ pub(super) fn scalar(
     kind: Kind,
     wire: &mut Wire<'_>,
     out: &mut Vec<u8>,
-) -> Result<bool, WireFault> {
+) -> Result<bool, WireProblem> {
     match kind {
         Kind::String => {
             let text = wire.sized()?;
@@ -58,12 +60,18 @@ pub(super) fn scalar(
             },
             Value::Unsigned(_) => value.print(out),
         },
-        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64
-            if tables.profile.integers == Integers::Strings =>
-        {
-            out.push(b'"');
-            value.print(out);
-            out.push(b'"');
+        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => {
+            match tables.profile.integers {
+                Integers::Strings => {
+                    out.push(b'"');
+                    value.print(out);
+                    out.push(b'"');
+                }
+                Integers::SafeNumbers if !value.is_safe() => {
+                    return Err(WireProblem::UnsafeInteger);
+                }
+                Integers::Numbers | Integers::SafeNumbers => value.print(out),
+            }
         }
         _ => value.print(out),
     }
@@ -76,7 +84,24 @@ pub(super) enum Value {
     Unsigned(u64),
 }
 
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Signed(value) => value.fmt(f),
+            Value::Unsigned(value) => value.fmt(f),
+        }
+    }
+}
+
 impl Value {
+    fn is_safe(self) -> bool {
+        let magnitude = match self {
+            Value::Signed(value) => value.unsigned_abs(),
+            Value::Unsigned(value) => value,
+        };
+        magnitude <= SAFE_INTEGER_MAX
+    }
+
     #[inline]
     fn print(self, out: &mut Vec<u8>) {
         let mut buffer = itoa::Buffer::new();
@@ -92,7 +117,7 @@ impl Value {
 
 /// An integer, enum or bool. 32-bit kinds keep the low 32 bits of a longer varint, as all decoders do.
 #[inline]
-pub(super) fn integer(kind: Kind, wire: &mut Wire<'_>) -> Result<Value, WireFault> {
+pub(super) fn integer(kind: Kind, wire: &mut Wire<'_>) -> Result<Value, WireProblem> {
     Ok(match kind {
         Kind::Int32 | Kind::Enum(_) | Kind::Null => Value::Signed(i64::from(wire.varint()? as i32)),
         Kind::Sint32 => Value::Signed(unzigzag(u64::from(wire.varint()? as u32))),
@@ -106,7 +131,7 @@ pub(super) fn integer(kind: Kind, wire: &mut Wire<'_>) -> Result<Value, WireFaul
         Kind::Fixed64 => Value::Unsigned(wire.fixed64()?),
         Kind::Sfixed64 => Value::Signed(wire.fixed64()? as i64),
         Kind::Double | Kind::Float | Kind::String | Kind::Bytes | Kind::Message(_) => {
-            return Err(WireFault::Tag);
+            return Err(WireProblem::Tag);
         }
     })
 }
@@ -177,7 +202,7 @@ pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn escape(byte: u8, out: &mut Vec<u8>) {
+pub(super) fn escape(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let short = match byte {
         b'"' | b'\\' => byte,

@@ -308,7 +308,9 @@ impl<'c> Reader<'c, '_, '_> {
                     },
                 );
             }
-            _ => number::put(kind, text, self.out).or_else(|problem| fault(key_at, problem))?,
+            // A key is a string for every reader of JSON, so none is unsafe.
+            _ => number::put(kind, text, false, self.out)
+                .or_else(|problem| fault(key_at, problem))?,
         }
         // Read back, so that 1 and 1.0 are the same key.
         let value = print::integer(kind, &mut Wire::new(&self.out[start..]));

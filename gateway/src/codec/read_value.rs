@@ -82,7 +82,8 @@ impl<'c> Reader<'c, '_, '_> {
         let at = self.scan.at;
         if self.scan.peek() != b'"' {
             let token = self.scan.number(number::expected(kind))?;
-            return number::put(kind, token, self.out).or_else(|problem| fault(at, problem));
+            return number::put(kind, token, self.tables.safe_integers, self.out)
+                .or_else(|problem| fault(at, problem));
         }
         let text = self.scan.string("a number")?;
         if number::put_special(kind, &text, self.out) {
@@ -96,14 +97,15 @@ impl<'c> Reader<'c, '_, '_> {
                 },
             );
         }
-        number::put(kind, &text, self.out).or_else(|problem| fault(at, problem))
+        number::put(kind, &text, self.tables.safe_integers, self.out)
+            .or_else(|problem| fault(at, problem))
     }
 
     fn enumeration(&mut self, id: u32) -> Read<()> {
         let at = self.scan.at;
         if self.scan.peek() != b'"' {
             let token = self.scan.number("one of the allowed names")?;
-            return number::put(Kind::Enum(id), token, self.out)
+            return number::put(Kind::Enum(id), token, false, self.out)
                 .or_else(|problem| fault(at, problem));
         }
         let name = self.scan.string("one of the allowed names")?;
@@ -209,7 +211,7 @@ impl<'c> Reader<'c, '_, '_> {
 
     /// `@type` says how to read the rest, and may come last; then the object is scanned once for it.
     fn any(&mut self, depth: u32) -> Read<()> {
-        let start = self.scan.at;
+        let (start, values_left) = (self.scan.at, self.scan.values_left);
         if !self.scan.enter(b'{', "an object")? {
             return Ok(());
         }
@@ -237,7 +239,8 @@ impl<'c> Reader<'c, '_, '_> {
         if depth >= tables.profile.max_depth {
             return self.scan.fault(Problem::TooDeep);
         }
-        self.scan.at = start;
+        // What has been looked at only for `@type` is not counted twice.
+        (self.scan.at, self.scan.values_left) = (start, values_left);
         self.out.push(0x0a);
         put_sized(self.out, &type_url);
         self.out.push(0x12);

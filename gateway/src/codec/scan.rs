@@ -12,14 +12,19 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 pub(super) struct Scanner<'a> {
     pub(super) json: &'a [u8],
     pub(super) at: usize,
+    /// How many more members and elements there may be.
+    pub(super) values_left: u32,
+    values_max: u32,
     refuse_nul: bool,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(json: &'a [u8], refuse_nul: bool) -> Self {
+    pub(super) fn new(json: &'a [u8], refuse_nul: bool, values_max: u32) -> Self {
         Scanner {
             json,
             at: 0,
+            values_left: values_max,
+            values_max,
             refuse_nul,
         }
     }
@@ -70,7 +75,22 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(false);
         }
+        self.count()?;
         Ok(true)
+    }
+
+    /// One more member or element. It is counted before it is read, at every level.
+    #[inline]
+    fn count(&mut self) -> Read<()> {
+        match self.values_left.checked_sub(1) {
+            Some(left) => {
+                self.values_left = left;
+                Ok(())
+            }
+            None => self.fault(Problem::TooMany {
+                limit: self.values_max,
+            }),
+        }
     }
 
     /// After an element: `true` when another one follows, `false` when the object or array was left.
@@ -81,6 +101,7 @@ impl<'a> Scanner<'a> {
         if next == b',' {
             self.at += 1;
             self.space();
+            self.count()?;
             Ok(true)
         } else if next == open + 2 {
             self.at += 1;

@@ -20,6 +20,8 @@ pub(super) struct Tables {
     pub(super) enums: Vec<Enum>,
     pub(super) ids: HashMap<Box<str>, u32, FixedState>,
     pub(super) profile: JsonProfile,
+    /// Whether 64-bit integers beyond what a double tells apart are refused.
+    pub(super) safe_integers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

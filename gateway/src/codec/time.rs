@@ -1,5 +1,7 @@
 //! Timestamps (RFC 3339) and durations as ProtoJSON writes them.
 
+use crate::profile::TimestampDigits;
+
 /// 0001-01-01T00:00:00Z.
 const TIMESTAMP_SECONDS_MIN: i64 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z.
@@ -112,7 +114,12 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 /// Appends a timestamp in UTC with quotes; `false` when it is out of range.
-pub(super) fn print_timestamp(seconds: i64, nanos: i32, millis: bool, out: &mut Vec<u8>) -> bool {
+pub(super) fn print_timestamp(
+    seconds: i64,
+    nanos: i32,
+    digits: TimestampDigits,
+    out: &mut Vec<u8>,
+) -> bool {
     if !(TIMESTAMP_SECONDS_MIN..=TIMESTAMP_SECONDS_MAX).contains(&seconds)
         || !(0..1_000_000_000).contains(&nanos)
     {
@@ -128,11 +135,14 @@ pub(super) fn print_timestamp(seconds: i64, nanos: i32, millis: bool, out: &mut 
     put_digits(&mut text[15..17], second / 60 % 60);
     put_digits(&mut text[18..20], second % 60);
     out.extend_from_slice(&text);
-    if millis {
-        print_fraction(nanos, 3, out);
-    } else {
-        print_fraction(nanos, fraction_digits(nanos), out);
-    }
+    let length = match digits {
+        TimestampDigits::Auto => fraction_digits(nanos),
+        TimestampDigits::Seconds => 0,
+        TimestampDigits::Millis => 3,
+        TimestampDigits::Micros => 6,
+        TimestampDigits::Nanos => 9,
+    };
+    print_fraction(nanos, length, out);
     out.extend_from_slice(b"Z\"");
     true
 }

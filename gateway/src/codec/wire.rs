@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a schema. Reading never looks beyond the slice it was given.
 
-use super::fault::WireFault;
+use super::fault::WireProblem;
 
 pub(super) const VARINT: u8 = 0;
 pub(super) const FIXED64: u8 = 1;
@@ -57,23 +57,23 @@ impl<'w> Wire<'w> {
     }
 
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, WireFault> {
+    pub(super) fn varint(&mut self) -> Result<u64, WireProblem> {
         match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
                 Ok(u64::from(byte))
             }
             Some(_) => self.long_varint(),
-            None => Err(WireFault::Truncated),
+            None => Err(WireProblem::Truncated),
         }
     }
 
-    fn long_varint(&mut self) -> Result<u64, WireFault> {
+    fn long_varint(&mut self) -> Result<u64, WireProblem> {
         let mut value = 0u64;
         for (i, &byte) in self.bytes[self.at..].iter().enumerate().take(10) {
             // The tenth byte holds the last of 64 bits.
             if i == 9 && byte > 1 {
-                return Err(WireFault::Varint);
+                return Err(WireProblem::Varint);
             }
             value |= u64::from(byte & 0x7f) << (7 * i);
             if byte < 0x80 {
@@ -81,48 +81,48 @@ impl<'w> Wire<'w> {
                 return Ok(value);
             }
         }
-        Err(WireFault::Truncated)
+        Err(WireProblem::Truncated)
     }
 
     #[inline]
-    pub(super) fn fixed32(&mut self) -> Result<u32, WireFault> {
+    pub(super) fn fixed32(&mut self) -> Result<u32, WireProblem> {
         let bytes = self.bytes[self.at..]
             .first_chunk::<4>()
-            .ok_or(WireFault::Truncated)?;
+            .ok_or(WireProblem::Truncated)?;
         self.at += 4;
         Ok(u32::from_le_bytes(*bytes))
     }
 
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, WireFault> {
+    pub(super) fn fixed64(&mut self) -> Result<u64, WireProblem> {
         let bytes = self.bytes[self.at..]
             .first_chunk::<8>()
-            .ok_or(WireFault::Truncated)?;
+            .ok_or(WireProblem::Truncated)?;
         self.at += 8;
         Ok(u64::from_le_bytes(*bytes))
     }
 
     #[inline]
-    pub(super) fn sized(&mut self) -> Result<&'w [u8], WireFault> {
-        let length = usize::try_from(self.varint()?).map_err(|_| WireFault::Truncated)?;
+    pub(super) fn sized(&mut self) -> Result<&'w [u8], WireProblem> {
+        let length = usize::try_from(self.varint()?).map_err(|_| WireProblem::Truncated)?;
         let rest = &self.bytes[self.at..];
-        let value = rest.get(..length).ok_or(WireFault::Truncated)?;
+        let value = rest.get(..length).ok_or(WireProblem::Truncated)?;
         self.at += length;
         Ok(value)
     }
 
     #[inline]
-    pub(super) fn tag(&mut self) -> Result<Tag, WireFault> {
-        let tag = u32::try_from(self.varint()?).map_err(|_| WireFault::Tag)?;
+    pub(super) fn tag(&mut self) -> Result<Tag, WireProblem> {
+        let tag = u32::try_from(self.varint()?).map_err(|_| WireProblem::Tag)?;
         let (number, wire_type) = (tag >> 3, (tag & 7) as u8);
         if number == 0 || wire_type > FIXED32 {
-            return Err(WireFault::Tag);
+            return Err(WireProblem::Tag);
         }
         Ok(Tag { number, wire_type })
     }
 
     /// The value of a field; what no own JSON form is made of, groups among it, is skipped.
-    pub(super) fn raw(&mut self, tag: Tag) -> Result<Option<Raw<'w>>, WireFault> {
+    pub(super) fn raw(&mut self, tag: Tag) -> Result<Option<Raw<'w>>, WireProblem> {
         Ok(Some(match tag.wire_type {
             VARINT => Raw::Varint(self.varint()?),
             FIXED64 => Raw::Fixed64(self.fixed64()?),
@@ -135,35 +135,35 @@ impl<'w> Wire<'w> {
     }
 
     /// Steps over a field and returns its value as it stands on the wire.
-    pub(super) fn value_bytes(&mut self, tag: Tag) -> Result<&'w [u8], WireFault> {
+    pub(super) fn value_bytes(&mut self, tag: Tag) -> Result<&'w [u8], WireProblem> {
         let start = self.at;
         self.skip(tag)?;
         Ok(&self.bytes[start..self.at])
     }
 
-    pub(super) fn skip(&mut self, tag: Tag) -> Result<(), WireFault> {
+    pub(super) fn skip(&mut self, tag: Tag) -> Result<(), WireProblem> {
         self.skip_nested(tag, 0)
     }
 
-    fn skip_nested(&mut self, tag: Tag, depth: u32) -> Result<(), WireFault> {
+    fn skip_nested(&mut self, tag: Tag, depth: u32) -> Result<(), WireProblem> {
         match tag.wire_type {
             VARINT => self.varint().map(drop),
             FIXED64 => self.fixed64().map(drop),
             FIXED32 => self.fixed32().map(drop),
             SIZED => self.sized().map(drop),
-            GROUP_START if depth >= GROUP_DEPTH_MAX => Err(WireFault::TooDeep),
+            GROUP_START if depth >= GROUP_DEPTH_MAX => Err(WireProblem::TooDeep),
             GROUP_START => loop {
                 let inner = self.tag()?;
                 if inner.wire_type == GROUP_END {
                     return if inner.number == tag.number {
                         Ok(())
                     } else {
-                        Err(WireFault::Group)
+                        Err(WireProblem::Group)
                     };
                 }
                 self.skip_nested(inner, depth + 1)?;
             },
-            _ => Err(WireFault::Group),
+            _ => Err(WireProblem::Group),
         }
     }
 }

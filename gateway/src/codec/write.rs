@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::fault::WireFault;
+use super::fault::{Stop, WireProblem, Written};
 use super::keys::{Key, Keys};
 use super::print;
 use super::table::{Field, Form, Kind, Message, Shape, Tables};
@@ -20,27 +20,11 @@ pub(super) struct Writer<'c, 'o> {
     pub(super) gather: bool,
 }
 
-/// Why a pass ends early.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// Legal, but not what one pass in order can print.
-    Unusual,
-    Fault(WireFault),
-}
-
-impl From<WireFault> for Stop {
-    fn from(fault: WireFault) -> Self {
-        Stop::Fault(fault)
-    }
-}
-
-pub(super) type Written<T> = Result<T, Stop>;
-
 impl<'c> Writer<'c, '_> {
     /// Prints a message given in parts, which merge into one.
     pub(super) fn message(&mut self, id: u32, parts: &[&[u8]], depth: u32) -> Written<()> {
         if depth > self.tables.profile.max_depth {
-            return Err(Stop::Fault(WireFault::TooDeep));
+            return Err(WireProblem::TooDeep.into());
         }
         let tables = self.tables;
         let message = tables.message(id);
@@ -99,7 +83,9 @@ impl<'c> Writer<'c, '_> {
             }
             next = index + 1;
             let start = self.key(field, first);
-            let blank = self.field(field, tag.wire_type, &mut wire, depth)?;
+            let blank = self
+                .field(field, tag.wire_type, &mut wire, depth)
+                .map_err(|stop| stop.within(&field.printed))?;
             first = self.settle(field, start, blank, first);
         }
         if message.fills {
@@ -177,31 +163,36 @@ impl<'c> Writer<'c, '_> {
     ) -> Written<bool> {
         self.out.push(b'[');
         let start = self.out.len();
+        let mut index = 0;
         if wire_type == SIZED && field.kind.wire_type() != SIZED {
             loop {
-                self.packed(field.kind, wire.sized()?)?;
+                self.packed(field.kind, wire.sized()?, &mut index)?;
                 if !wire.follows(field.tag.as_slice()) {
                     break;
                 }
             }
         } else {
             loop {
-                self.value(field.kind, wire, depth)?;
+                self.value(field.kind, wire, depth)
+                    .map_err(|stop| stop.within_index(index))?;
                 self.out.push(b',');
                 if !wire.follows(field.tag.as_slice()) {
                     break;
                 }
+                index += 1;
             }
         }
         Ok(self.end_list(start))
     }
 
-    /// Elements of a packed list, each with a comma behind it.
-    pub(super) fn packed(&mut self, kind: Kind, payload: &[u8]) -> Written<()> {
+    /// Elements of a packed list, each with a comma behind it. `index` is that of the next one.
+    pub(super) fn packed(&mut self, kind: Kind, payload: &[u8], index: &mut usize) -> Written<()> {
         let mut wire = Wire::new(payload);
         while !wire.is_empty() {
-            print::scalar(self.tables, kind, &mut wire, self.out)?;
+            print::scalar(self.tables, kind, &mut wire, self.out)
+                .map_err(|problem| Stop::from(problem).within_index(*index))?;
             self.out.push(b',');
+            *index += 1;
         }
         Ok(())
     }
@@ -250,18 +241,19 @@ impl<'c> Writer<'c, '_> {
         depth: u32,
     ) -> Written<Key<'w>> {
         if depth > self.tables.profile.max_depth {
-            return Err(Stop::Fault(WireFault::TooDeep));
+            return Err(WireProblem::TooDeep.into());
         }
         let mut wire = Wire::new(entry);
         // Entry fields are numbered 1 and 2, so their tags are one byte.
         let has_key = wire.follows(&[1 << 3 | key.wire_type()]);
         let entry_key = self.map_key(key, has_key.then_some(&mut wire))?;
         self.out.push(b':');
-        if wire.follows(&[2 << 3 | value.wire_type()]) {
-            self.value(value, &mut wire, depth)?;
+        let printed = if wire.follows(&[2 << 3 | value.wire_type()]) {
+            self.value(value, &mut wire, depth).map(drop)
         } else {
-            self.default(value, depth)?;
-        }
+            self.default(value, depth)
+        };
+        printed.map_err(|stop| stop.within_key(&entry_key))?;
         if wire.is_empty() {
             Ok(entry_key)
         } else {

@@ -3,7 +3,7 @@
 //! They are small, so their fields are simply read in wire order with the last one counting; only Struct, ListValue and
 //! Value hold messages and know the two ways of `Writer`.
 
-use super::fault::WireFault;
+use super::fault::{Stop, WireProblem, Written};
 use super::gather::occurrences;
 use super::print;
 use super::read_value::DECIMAL_CHARS_MAX;
@@ -11,8 +11,7 @@ use super::scan::{Scanner, is_number};
 use super::table::{Field, Form, Kind, Message, Shape};
 use super::time;
 use super::wire::{Raw, Wire};
-use super::write::{Stop, Writer, Written};
-use crate::profile::TimestampDigits;
+use super::write::Writer;
 
 impl<'c> Writer<'c, '_> {
     pub(super) fn known(
@@ -26,17 +25,17 @@ impl<'c> Writer<'c, '_> {
             Form::Any => self.any(parts, depth),
             Form::Timestamp => {
                 let (seconds, nanos) = seconds_and_nanos(parts)?;
-                let millis = self.tables.profile.timestamps == TimestampDigits::Millis;
+                let digits = self.tables.profile.timestamps;
                 holds(
-                    time::print_timestamp(seconds, nanos, millis, self.out),
-                    WireFault::Timestamp,
+                    time::print_timestamp(seconds, nanos, digits, self.out),
+                    WireProblem::Timestamp,
                 )
             }
             Form::Duration => {
                 let (seconds, nanos) = seconds_and_nanos(parts)?;
                 holds(
                     time::print_duration(seconds, nanos, self.out),
-                    WireFault::Duration,
+                    WireProblem::Duration,
                 )
             }
             Form::FieldMask => self.field_mask(parts),
@@ -49,7 +48,7 @@ impl<'c> Writer<'c, '_> {
                     .unwrap_or(b"0");
                 holds(
                     text.len() <= DECIMAL_CHARS_MAX && is_number(text),
-                    WireFault::Decimal,
+                    WireProblem::Decimal,
                 )?;
                 self.out.extend_from_slice(text);
                 Ok(())
@@ -58,11 +57,11 @@ impl<'c> Writer<'c, '_> {
                 let text = last_sized(parts, 1)?
                     .filter(|text| !text.is_empty())
                     .unwrap_or(b"null");
-                let mut scanner = Scanner::new(text, false);
+                let mut scanner = Scanner::new(text, false, u32::MAX);
                 scanner.space();
                 let levels = self.tables.profile.max_depth.saturating_sub(depth);
                 let sound = scanner.skip(levels).and_then(|()| scanner.end()).is_ok();
-                holds(sound, WireFault::Json)?;
+                holds(sound, WireProblem::Json)?;
                 self.out.extend_from_slice(text.trim_ascii());
                 Ok(())
             }
@@ -95,35 +94,37 @@ impl<'c> Writer<'c, '_> {
             return Ok(());
         }
         let tables = self.tables;
-        let id = tables.resolve(type_url).ok_or(WireFault::UnknownType)?;
+        let id = tables.resolve(type_url).ok_or(WireProblem::UnknownType)?;
         let message = tables.message(id);
         self.out.extend_from_slice(b"{\"@type\":");
         print::string(type_url, self.out);
         if matches!(message.form, Form::Plain | Form::Empty) {
             if depth >= tables.profile.max_depth {
-                return Err(Stop::Fault(WireFault::TooDeep));
+                return Err(WireProblem::TooDeep.into());
             }
             self.fields(message, &[content], false, depth + 1)?;
         } else {
             self.out.extend_from_slice(b",\"value\":");
-            self.message(id, &[content], depth + 1)?;
+            self.message(id, &[content], depth + 1)
+                .map_err(|stop| stop.within("value"))?;
         }
         self.out.push(b'}');
         Ok(())
     }
 
     fn field_mask(&mut self, parts: &[&[u8]]) -> Written<()> {
-        let mut paths = Vec::new();
+        self.out.push(b'"');
+        let start = self.out.len();
         each(parts, |number, raw| {
             if let (1, Raw::Sized(path)) = (number, raw) {
-                if !paths.is_empty() {
-                    paths.push(b',');
+                if self.out.len() > start {
+                    self.out.push(b',');
                 }
-                put_camel_path(path, &mut paths)?;
+                put_camel_path(path, self.out)?;
             }
             Ok(())
         })?;
-        print::string(&paths, self.out);
+        self.out.push(b'"');
         Ok(())
     }
 
@@ -222,7 +223,7 @@ impl<'c> Writer<'c, '_> {
             }
             (2, Some(Raw::Fixed64(bits))) => {
                 let value = f64::from_bits(bits);
-                holds(value.is_finite(), WireFault::NotFinite)?;
+                holds(value.is_finite(), WireProblem::NotFinite)?;
                 print::double(value, self.out);
             }
             (3, Some(Raw::Sized(text))) => print::string(text, self.out),
@@ -240,19 +241,19 @@ impl<'c> Writer<'c, '_> {
     }
 }
 
-fn holds(condition: bool, fault: WireFault) -> Written<()> {
+fn holds(condition: bool, problem: WireProblem) -> Written<()> {
     if condition {
         Ok(())
     } else {
-        Err(Stop::Fault(fault))
+        Err(problem.into())
     }
 }
 
 /// Visits every field but groups.
 fn each<'w>(
     parts: &[&'w [u8]],
-    mut visit: impl FnMut(u32, Raw<'w>) -> Result<(), WireFault>,
-) -> Result<(), WireFault> {
+    mut visit: impl FnMut(u32, Raw<'w>) -> Result<(), WireProblem>,
+) -> Result<(), WireProblem> {
     for part in parts {
         let mut wire = Wire::new(part);
         while !wire.is_empty() {
@@ -266,7 +267,7 @@ fn each<'w>(
 }
 
 /// The string or bytes field of this number.
-fn last_sized<'w>(parts: &[&'w [u8]], number: u32) -> Result<Option<&'w [u8]>, WireFault> {
+fn last_sized<'w>(parts: &[&'w [u8]], number: u32) -> Result<Option<&'w [u8]>, WireProblem> {
     let mut last = None;
     each(parts, |found, raw| {
         if let Raw::Sized(bytes) = raw
@@ -280,7 +281,7 @@ fn last_sized<'w>(parts: &[&'w [u8]], number: u32) -> Result<Option<&'w [u8]>, W
 }
 
 /// The two fields Timestamp and Duration have in common.
-fn seconds_and_nanos(parts: &[&[u8]]) -> Result<(i64, i32), WireFault> {
+fn seconds_and_nanos(parts: &[&[u8]]) -> Result<(i64, i32), WireProblem> {
     let (mut seconds, mut nanos) = (0, 0);
     each(parts, |number, raw| {
         match (number, raw) {
@@ -295,15 +296,16 @@ fn seconds_and_nanos(parts: &[&[u8]]) -> Result<(i64, i32), WireFault> {
 
 /// `display_name` as `displayName`. What would not come back the same has no JSON form: upper case, and an underscore
 /// before anything but a lower-case letter.
-fn put_camel_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), WireFault> {
+fn put_camel_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), WireProblem> {
     let mut bytes = path.iter();
     while let Some(&byte) = bytes.next() {
         match byte {
             b'_' => match bytes.next() {
                 Some(next) if next.is_ascii_lowercase() => out.push(next.to_ascii_uppercase()),
-                _ => return Err(WireFault::FieldMask),
+                _ => return Err(WireProblem::FieldMask),
             },
-            b'A'..=b'Z' | b',' => return Err(WireFault::FieldMask),
+            b'A'..=b'Z' | b',' => return Err(WireProblem::FieldMask),
+            b'"' | b'\\' | ..b' ' => print::escape(byte, out),
             _ => out.push(byte),
         }
     }

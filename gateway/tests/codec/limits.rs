@@ -171,3 +171,76 @@ fn work_stays_linear_on_hostile_texts() {
     }
     assert!(started.elapsed() < Duration::from_secs(20));
 }
+
+#[test]
+fn the_number_of_values_is_limited() {
+    let few = codec(JsonProfile {
+        max_values: 5,
+        unknown_fields: Unknown::Ignore,
+        ..JsonProfile::default()
+    });
+    // Five each: members, elements and keys count alike, at every level, and in what is ignored or carried as it is.
+    for (name, json) in [
+        (
+            "codec.test.Tree",
+            r#"{"name":"a","weight":1,"left":{"name":"b","weight":2}}"#,
+        ),
+        ("codec.test.Lists", r#"{"theInt32":[1,2,3,4]}"#),
+        (
+            "codec.test.Maps",
+            r#"{"toInt32":{"a":1,"b":2,"c":3,"d":4}}"#,
+        ),
+        ("codec.test.Tree", r#"{"x":[{"y":[true]},null]}"#),
+        ("codec.own.Own", r#"{"payload":[{"y":[true]},null]}"#),
+        ("google.protobuf.Value", "[1,2,[3,4]]"),
+        (
+            "codec.test.Known",
+            r#"{"any":{"theInt32":1,"theBool":true,"theString":"a","@type":"x/codec.test.Scalars"}}"#,
+        ),
+    ] {
+        read(&few, name, json).unwrap();
+        let end = json.rfind(['}', ']']).unwrap();
+        let more = if json.ends_with('}') {
+            r#","z":1"#
+        } else {
+            ",1"
+        };
+        let json = [&json[..end], more, &json[end..]].concat();
+        let fault = read(&few, name, &json).unwrap_err();
+        assert_eq!(fault.problem, Problem::TooMany { limit: 5 }, "{json}");
+        assert_eq!(fault.to_string(), "more than 5 values");
+    }
+    read(
+        &few,
+        "codec.test.Lists",
+        r#"{"theInt32":[],"theInt64":[],"theUint32":[]}"#,
+    )
+    .unwrap();
+    // Each text is counted for itself, and so is the second look at a body for its mask.
+    let tree = few.message("codec.test.Tree").unwrap();
+    few.body_mask(
+        tree,
+        br#"{"name":"a","left":{"name":"b","weight":2,"left":null}}"#,
+    )
+    .unwrap();
+    let fault = few
+        .body_mask(
+            tree,
+            br#"{"name":"a","left":{"name":"b","weight":2,"left":[1,2]}}"#,
+        )
+        .unwrap_err();
+    assert_eq!(fault.problem, Problem::TooMany { limit: 5 });
+    assert_eq!(fault.path, "left.left");
+}
+
+#[test]
+fn a_type_that_comes_last_costs_no_values() {
+    let nested = (0..20).fold("{}".to_owned(), |inner, _| {
+        format!(r#"{{"value":{inner},"@type":"x/google.protobuf.Any"}}"#)
+    });
+    let enough = codec(JsonProfile {
+        max_values: 40,
+        ..JsonProfile::default()
+    });
+    read(&enough, "google.protobuf.Any", &nested).unwrap();
+}

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use prost_reflect::prost::Message;
 use prost_reflect::prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
-use pulpo_gateway::codec::WireFault;
+use pulpo_gateway::codec::WireProblem;
 
 use crate::agree::{NAMES, entropy};
 use crate::generate::Choices;
@@ -40,7 +40,7 @@ proptest! {
             match write(codec, name, &wire) {
                 Ok(printed) => prop_assert_eq!(value(&printed), value(&expected)),
                 // The oracle normalises a duration merged from two of different signs.
-                Err(fault) => prop_assert_eq!(fault, WireFault::Duration),
+                Err(fault) => prop_assert_eq!(fault.problem, WireProblem::Duration),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use prost_reflect::prost::encoding::{WireType, encode_key, encode_varint};
-use pulpo_gateway::codec::WireFault;
+use pulpo_gateway::codec::WireProblem;
 use pulpo_gateway::profile::JsonProfile;
 
 use crate::support::{PROTO_JSON, codec, write};
@@ -28,8 +28,8 @@ fn printed(name: &str, wire: &[u8]) -> String {
     write(&PROTO_JSON, name, wire).unwrap()
 }
 
-fn fault(name: &str, wire: &[u8]) -> WireFault {
-    write(&PROTO_JSON, name, wire).unwrap_err()
+fn fault(name: &str, wire: &[u8]) -> WireProblem {
+    write(&PROTO_JSON, name, wire).unwrap_err().problem
 }
 
 #[test]
@@ -192,40 +192,40 @@ fn map_entries_may_be_incomplete_swapped_and_repeated() {
 fn what_is_no_message_is_a_fault() {
     let tree = "codec.test.Tree";
     for (wire, expected) in [
-        (&[0x0a][..], WireFault::Truncated),
-        (&[0x0a, 5, b'a'], WireFault::Truncated),
+        (&[0x0a][..], WireProblem::Truncated),
+        (&[0x0a, 5, b'a'], WireProblem::Truncated),
         (
             &[
                 0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
             ],
-            WireFault::Truncated,
+            WireProblem::Truncated,
         ),
-        (&[0x30], WireFault::Truncated),
-        (&[0x30, 0x80], WireFault::Truncated),
+        (&[0x30], WireProblem::Truncated),
+        (&[0x30, 0x80], WireProblem::Truncated),
         (
             &[
                 0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
             ],
-            WireFault::Varint,
+            WireProblem::Varint,
         ),
-        (&[0x00, 0x00], WireFault::Tag),
-        (&[0x07], WireFault::Tag),
-        (&[0x06, 0x00], WireFault::Tag),
-        (&[0xf8, 0xff, 0xff, 0xff, 0x1f, 0x00], WireFault::Tag),
-        (&[0x0c], WireFault::Group),
-        (&[0x93, 0x03, 0x0c], WireFault::Group),
-        (&[0x93, 0x03], WireFault::Truncated),
-        (&[0x0a, 1, 0xff], WireFault::Utf8),
-        (&[0x0a, 2, 0xe6, 0x97], WireFault::Utf8),
-        (&[0x2a, 3, 0x0a, 1, 0xff], WireFault::Utf8),
+        (&[0x00, 0x00], WireProblem::Tag),
+        (&[0x07], WireProblem::Tag),
+        (&[0x06, 0x00], WireProblem::Tag),
+        (&[0xf8, 0xff, 0xff, 0xff, 0x1f, 0x00], WireProblem::Tag),
+        (&[0x0c], WireProblem::Group),
+        (&[0x93, 0x03, 0x0c], WireProblem::Group),
+        (&[0x93, 0x03], WireProblem::Truncated),
+        (&[0x0a, 1, 0xff], WireProblem::Utf8),
+        (&[0x0a, 2, 0xe6, 0x97], WireProblem::Utf8),
+        (&[0x2a, 3, 0x0a, 1, 0xff], WireProblem::Utf8),
     ] {
         assert_eq!(fault(tree, wire), expected, "{wire:x?}");
     }
-    assert_eq!(fault(tree, &[0x93, 0x03].repeat(200)), WireFault::TooDeep);
+    assert_eq!(fault(tree, &[0x93, 0x03].repeat(200)), WireProblem::TooDeep);
     // Two halves of one character in neighbouring strings do not make it whole.
     assert_eq!(
         fault("codec.test.Lists", &[0x72, 1, 0xc3, 0x72, 1, 0xa9]),
-        WireFault::Utf8
+        WireProblem::Utf8
     );
 }
 
@@ -250,7 +250,10 @@ fn known_types_out_of_range_are_faults() {
         (i64::MIN, 0),
         (i64::MAX, 0),
     ] {
-        assert_eq!(fault(known, &time(1, seconds, nanos)), WireFault::Timestamp);
+        assert_eq!(
+            fault(known, &time(1, seconds, nanos)),
+            WireProblem::Timestamp
+        );
     }
     for (seconds, nanos) in [
         (315_576_000_001, 0),
@@ -261,12 +264,15 @@ fn known_types_out_of_range_are_faults() {
         (i64::MIN, 0),
         (0, i32::MIN),
     ] {
-        assert_eq!(fault(known, &time(2, seconds, nanos)), WireFault::Duration);
+        assert_eq!(
+            fault(known, &time(2, seconds, nanos)),
+            WireProblem::Duration
+        );
     }
     for path in ["Upper", "a__b", "a_", "a_1", "a,b"] {
         assert_eq!(
             fault(known, &sized(3, &sized(1, path.as_bytes()))),
-            WireFault::FieldMask,
+            WireProblem::FieldMask,
             "{path}"
         );
     }
@@ -276,7 +282,7 @@ fn known_types_out_of_range_are_faults() {
                 known,
                 &sized(5, &[&[0x11][..], &value.to_le_bytes()].concat())
             ),
-            WireFault::NotFinite
+            WireProblem::NotFinite
         );
     }
     assert_eq!(printed(known, &sized(5, b"")), r#"{"value":null}"#);
@@ -288,12 +294,12 @@ fn known_types_out_of_range_are_faults() {
                 known,
                 &sized(7, &[sized(1, url.as_bytes()), sized(2, b"x")].concat())
             ),
-            WireFault::UnknownType
+            WireProblem::UnknownType
         );
     }
     assert_eq!(
         fault(known, &sized(7, &sized(1, b"x/no.Such"))),
-        WireFault::UnknownType
+        WireProblem::UnknownType
     );
 }
 
@@ -314,26 +320,29 @@ fn nested(
 fn nesting_is_limited() {
     let plain = |levels| nested(2, levels, Vec::new(), |wire| wire);
     printed("codec.test.Tree", &plain(100));
-    assert_eq!(fault("codec.test.Tree", &plain(101)), WireFault::TooDeep);
-    assert_eq!(fault("codec.test.Tree", &plain(20_000)), WireFault::TooDeep);
+    assert_eq!(fault("codec.test.Tree", &plain(101)), WireProblem::TooDeep);
+    assert_eq!(
+        fault("codec.test.Tree", &plain(20_000)),
+        WireProblem::TooDeep
+    );
     // A map entry is a message too.
     let mapped =
         |levels| (0..levels).fold(Vec::new(), |wire: Vec<u8>, _| sized(5, &sized(2, &wire)));
     printed("codec.test.Tree", &mapped(50));
-    assert_eq!(fault("codec.test.Tree", &mapped(51)), WireFault::TooDeep);
+    assert_eq!(fault("codec.test.Tree", &mapped(51)), WireProblem::TooDeep);
     let shallow = codec(JsonProfile {
         max_depth: 2,
         ..JsonProfile::default()
     });
     write(&shallow, "codec.test.Tree", &plain(2)).unwrap();
     assert_eq!(
-        write(&shallow, "codec.test.Tree", &plain(3)),
-        Err(WireFault::TooDeep)
+        write(&shallow, "codec.test.Tree", &plain(3)).map_err(|fault| fault.problem),
+        Err(WireProblem::TooDeep)
     );
     // Gathered fields have the same limit.
     let twice = |levels| nested(2, levels, Vec::new(), |wire| [wire, sized(2, b"")].concat());
     printed("codec.test.Tree", &twice(100));
-    assert_eq!(fault("codec.test.Tree", &twice(101)), WireFault::TooDeep);
+    assert_eq!(fault("codec.test.Tree", &twice(101)), WireProblem::TooDeep);
 }
 
 /// Every level is unusual at its very end, so a retry on each level alone would double the work with each of them.
