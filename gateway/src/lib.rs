@@ -7,13 +7,20 @@
 
 pub mod bind;
 pub mod codec;
+mod compress;
+pub mod deadline;
 pub mod fault;
+mod frame;
+pub mod framing;
 #[cfg(feature = "listen")]
 pub mod listen;
+mod lookup;
+pub mod metadata;
 pub mod percent;
+pub mod problem;
 pub mod profile;
 pub mod reply;
-pub mod request;
+mod request;
 pub mod router;
 pub mod service;
 pub mod surface;

@@ -1,4 +1,4 @@
-//! The tower service: REST in, a gRPC service in process behind it, REST out.
+//! The tower service: REST in, a gRPC service in process or in another one behind it, REST out.
 
 use std::{
     convert::Infallible,
@@ -6,35 +6,52 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    request::Parts,
 };
 use http_body::Body as HttpBody;
+use tokio::time::Instant;
 use tonic::{Code, body::Body};
 use tower::{Service, ServiceExt};
 
 use crate::{
+    deadline,
     fault::{ErrorContext, Fault},
-    reply,
-    request::{Plan, RequestBody, bind_fault, body_headers},
-    router::{Lookup, PathFault},
-    surface::Surface,
+    framing::Framing,
+    lookup::{Asked, Found, ReplyKind, find},
+    reply::{self, Call, Handshake, Incoming, Sockets},
+    request::{self, Plan, body_headers, fault::FaultSlot},
+    surface::{Surface, SurfaceHandle},
 };
 
 /// One surface in front of one gRPC service.
 #[derive(Clone)]
 pub struct Gateway<S> {
-    surface: Arc<Surface>,
+    surface: SurfaceHandle,
+    sockets: Sockets,
     inner: S,
 }
 
 impl<S> Gateway<S> {
-    /// A gateway that calls `inner`, which takes gRPC requests of one framed message.
-    pub fn new(surface: Arc<Surface>, inner: S) -> Self {
-        Self { surface, inner }
+    /// A gateway that calls `inner`, which takes gRPC requests.
+    pub fn new(surface: impl Into<SurfaceHandle>, inner: S) -> Self {
+        Self {
+            surface: surface.into(),
+            sockets: Sockets::default(),
+            inner,
+        }
+    }
+
+    /// Keeps its WebSockets among these, for whoever stops the server to close.
+    #[must_use]
+    pub fn with_sockets(mut self, sockets: Sockets) -> Self {
+        self.sockets = sockets;
+        self
     }
 }
 
@@ -57,255 +74,296 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (surface, inner) = (self.surface.clone(), self.inner.clone());
-        Box::pin(async move { Ok(answer(surface, inner, request).await) })
+        let this = self.clone();
+        Box::pin(async move { Ok(this.answer(request).await) })
     }
 }
 
-async fn answer<S, B>(surface: Arc<Surface>, inner: S, request: Request<B>) -> Response<Body>
+impl<S> Gateway<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: std::fmt::Display,
 {
-    let (parts, incoming) = request.into_parts();
-    let context = ErrorContext {
+    async fn answer<B>(self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        let surface = self.surface.load();
+        let (mut parts, incoming) = request.into_parts();
+        let handshake = Handshake::of(&parts.method, &parts.headers, &mut parts.extensions);
+        let asked = Asked {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            is_handshake: handshake.is_some(),
+        };
+        let mut reply = match find(&surface, asked) {
+            Found::Options(allow) => options(allow),
+            Found::Fault(fault) => unmatched(&surface, self.inner, &parts, *fault).await,
+            Found::Endpoint {
+                index,
+                bindings,
+                reply,
+            } => match Prepared::new(&surface, index, &parts, reply) {
+                Err(fault) => unmatched(&surface, self.inner, &parts, *fault).await,
+                Ok(prepared) => {
+                    let plan = prepared.plan(&surface, &parts.headers, bindings);
+                    match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
+                        Some(handshake) => {
+                            let (sockets, inner) = (self.sockets, self.inner);
+                            prepared
+                                .socket(&surface, &parts, plan, handshake, &sockets, inner)
+                                .await
+                        }
+                        None => {
+                            let body = request::body(incoming, plan);
+                            prepared
+                                .call(&surface, &parts, reply, body, self.inner)
+                                .await
+                        }
+                    }
+                }
+            },
+        };
+        if parts.method == Method::HEAD {
+            without_body(&mut reply);
+        }
+        reply
+    }
+}
+
+/// A call whose request head is made.
+struct Prepared {
+    index: usize,
+    faults: FaultSlot,
+    deadline: Option<Instant>,
+    head: Request<()>,
+}
+
+impl Prepared {
+    fn new(
+        surface: &Surface,
+        index: usize,
+        parts: &Parts,
+        reply: ReplyKind,
+    ) -> Result<Self, Box<Fault>> {
+        let is_stream = reply != ReplyKind::Unary;
+        let deadlines = &surface.options.deadlines;
+        let allowed = deadline::allowed(&parts.headers, deadlines, is_stream)
+            .map_err(|name| invalid_header(name, "a time was expected"))?;
+        let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
+        let head = grpc_head(surface, uri.unwrap_or_default(), parts, allowed)?;
+        Ok(Self {
+            index,
+            faults: FaultSlot::default(),
+            deadline: allowed.map(|allowed| Instant::now() + allowed),
+            head,
+        })
+    }
+
+    fn plan(
+        &self,
+        surface: &Arc<Surface>,
+        headers: &HeaderMap,
+        bindings: Result<Vec<u8>, Box<Fault>>,
+    ) -> Plan {
+        let (content_type, content_length) = body_headers(headers);
+        Plan {
+            surface: surface.clone(),
+            endpoint: self.index,
+            content_type,
+            content_length,
+            coding: crate::compress::Coding::of_request(headers),
+            bindings,
+            faults: self.faults.clone(),
+        }
+    }
+
+    async fn call<S>(
+        self,
+        surface: &Arc<Surface>,
+        parts: &Parts,
+        reply: ReplyKind,
+        body: Body,
+        inner: S,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
+        S::Future: Send,
+    {
+        let Some(endpoint) = surface.endpoints.get(self.index) else {
+            return reply::refusal(
+                surface,
+                &request::fault::not_found(parts.uri.path()),
+                context(parts),
+            );
+        };
+        let call = Call {
+            surface,
+            index: self.index,
+            endpoint,
+            context: context(parts),
+            faults: self.faults,
+            deadline: self.deadline,
+        };
+        let answered = async {
+            let response = infallible(inner.oneshot(self.head.map(|()| body)).await);
+            match reply {
+                ReplyKind::Unary => reply::unary(&call, response).await,
+                ReplyKind::Stream(framing) => reply::streamed(&call, framing, response).await,
+            }
+        };
+        match self.deadline {
+            None => answered.await,
+            Some(at) => match tokio::time::timeout_at(at, answered).await {
+                Ok(reply) => reply,
+                Err(_) => {
+                    reply::refusal(surface, &request::fault::deadline_exceeded(), call.context)
+                }
+            },
+        }
+    }
+
+    async fn socket<S>(
+        self,
+        surface: &Arc<Surface>,
+        parts: &Parts,
+        plan: Plan,
+        handshake: Handshake,
+        sockets: &Sockets,
+        inner: S,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+    {
+        let Some(endpoint) = surface.endpoints.get(self.index) else {
+            return reply::refusal(
+                surface,
+                &request::fault::not_found(parts.uri.path()),
+                context(parts),
+            );
+        };
+        let call = Call {
+            surface,
+            index: self.index,
+            endpoint,
+            context: context(parts),
+            faults: self.faults,
+            deadline: self.deadline,
+        };
+        // A method without a body has all it needs in the handshake.
+        let (input, body) = match endpoint.binder.body().is_none() {
+            true => (None, request::body(Body::empty(), plan)),
+            false => {
+                let (incoming, body) = Incoming::new();
+                (Some((plan, incoming)), body)
+            }
+        };
+        let head = self.head;
+        let reply = Box::pin(async move { infallible(inner.oneshot(head.map(|()| body)).await) });
+        reply::upgrade(&call, handshake, sockets, input, reply).await
+    }
+}
+
+fn context(parts: &Parts) -> ErrorContext<'_> {
+    ErrorContext {
         method: &parts.method,
         path: parts.uri.path(),
         headers: &parts.headers,
-    };
-    let mut reply = match find(&surface, &parts.method, &parts.uri, &parts.headers) {
-        Found::Options(allow) => options(allow),
-        Found::Fault(fault) => {
-            unmatched(
-                &surface,
-                inner,
-                &parts.headers,
-                &parts.extensions,
-                *fault,
-                context,
-            )
-            .await
-        }
-        Found::Endpoint { index, bindings } => {
-            let Some(endpoint) = surface.endpoints.get(index) else {
-                return reply::refusal(&surface, &not_found(parts.uri.path()), context);
-            };
-            let (content_type, content_length) = body_headers(&parts.headers);
-            let plan = Plan {
-                surface: surface.clone(),
-                endpoint: index,
-                content_type,
-                content_length,
-                bindings,
-            };
-            let body = Body::new(RequestBody::new(incoming, plan));
-            let call = grpc_request(
-                endpoint.uri.clone(),
-                &parts.headers,
-                &parts.extensions,
-                body,
-            );
-            match inner.oneshot(call).await {
-                Ok(response) => reply::unary(&surface, endpoint, response, context).await,
-                Err(never) => match never {},
-            }
-        }
-    };
-    if parts.method == Method::HEAD {
-        // The length stays: HEAD tells what GET would send.
-        let length = reply.body().size_hint().exact();
-        *reply.body_mut() = Body::empty();
-        if let Some(length) = length {
-            reply
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
     }
-    reply
 }
 
-enum Found {
-    Endpoint {
-        index: usize,
-        bindings: Result<Vec<u8>, Box<Fault>>,
-    },
-    Options(Option<HeaderValue>),
-    Fault(Box<Fault>),
-}
-
-fn find(surface: &Surface, method: &Method, uri: &Uri, headers: &HeaderMap) -> Found {
-    match surface.router.lookup(method, uri.path()) {
-        Lookup::Match(found) => {
-            let Some(endpoint) = surface.endpoints.get(found.target) else {
-                return Found::Fault(Box::new(not_found(uri.path())));
-            };
-            if endpoint.raw_response.is_none() && !accepts_json(headers) {
-                return Found::Fault(Box::new(not_acceptable()));
-            }
-            let mut wire = Vec::new();
-            let written = uri
-                .query()
-                .map_or(Ok(()), |query| {
-                    endpoint
-                        .binder
-                        .write_query(&surface.codec, query, &mut wire)
-                })
-                .and_then(|()| {
-                    endpoint
-                        .binder
-                        .write_headers(&surface.codec, headers, &mut wire)
-                })
-                .and_then(|()| {
-                    endpoint
-                        .binder
-                        .write_path(&surface.codec, &found.captures, &mut wire)
-                });
-            Found::Endpoint {
-                index: found.target,
-                bindings: written.map(|()| wire).map_err(|f| bind_fault(&f)),
-            }
-        }
-        Lookup::MethodNotAllowed { allow } => {
-            let names = allow
-                .iter()
-                .map(Method::as_str)
-                .collect::<Vec<_>>()
-                .join(", ");
-            let value = HeaderValue::from_str(&names).ok();
-            if *method == Method::OPTIONS {
-                return Found::Options(value);
-            }
-            let message = format!("{method} is not answered here; use {names}");
-            let mut fault = Fault::gateway(
-                Code::Unimplemented,
-                StatusCode::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                message,
-            );
-            fault.allow = value;
-            Found::Fault(Box::new(fault))
-        }
-        Lookup::NotFound => Found::Fault(Box::new(not_found(uri.path()))),
-        Lookup::Malformed(fault) => {
-            let status = match fault {
-                PathFault::TooLong | PathFault::TooManySegments => StatusCode::URI_TOO_LONG,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            let message = format!("the path is malformed: {fault}");
-            Found::Fault(Box::new(Fault::gateway(
-                Code::InvalidArgument,
-                status,
-                "INVALID_PATH",
-                message,
-            )))
-        }
+fn infallible<T>(outcome: Result<T, Infallible>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(never) => match never {},
     }
 }
 
 /// A request without a route still goes through the checks in front of the service, where the surface wants it.
-async fn unmatched<S>(
-    surface: &Surface,
-    inner: S,
-    headers: &HeaderMap,
-    extensions: &http::Extensions,
-    fault: Fault,
-    context: ErrorContext<'_>,
-) -> Response<Body>
+async fn unmatched<S>(surface: &Surface, inner: S, parts: &Parts, fault: Fault) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
     S::Future: Send,
 {
+    let context = context(parts);
     let Some(uri) = &surface.unmatched else {
         return reply::refusal(surface, &fault, context);
     };
-    let mut call = grpc_request(uri.clone(), headers, extensions, Body::empty());
+    let head = match grpc_head(surface, uri.clone(), parts, None) {
+        Ok(head) => head,
+        Err(fault) => return reply::refusal(surface, &fault, context),
+    };
+    let mut call = head.map(|()| Body::empty());
     let allow = fault.allow.clone();
     call.extensions_mut().insert(fault.clone());
-    let response = match inner.oneshot(call).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
+    let response = infallible(inner.oneshot(call).await);
     let mut told = reply::fault_of(&response).unwrap_or(fault);
     if told.status == StatusCode::METHOD_NOT_ALLOWED {
         told.allow = allow;
     }
     let mut reply = reply::refusal(surface, &told, context);
-    reply::copy_metadata(response.headers(), reply.headers_mut());
+    reply::copy_metadata(surface, response.headers(), reply.headers_mut());
     reply
 }
 
-fn grpc_request(
+fn grpc_head(
+    surface: &Surface,
     uri: Uri,
-    headers: &HeaderMap,
-    extensions: &http::Extensions,
-    body: Body,
-) -> Request<Body> {
-    let mut call = Request::new(body);
-    *call.method_mut() = Method::POST;
-    *call.version_mut() = Version::HTTP_2;
-    *call.uri_mut() = uri;
-    *call.extensions_mut() = extensions.clone();
-    let metadata = call.headers_mut();
-    metadata.reserve(headers.len() + 2);
-    for (name, value) in headers {
-        if is_forwarded(name) {
-            metadata.append(name.clone(), value.clone());
-        }
-    }
+    parts: &Parts,
+    allowed: Option<Duration>,
+) -> Result<Request<()>, Box<Fault>> {
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    *head.version_mut() = Version::HTTP_2;
+    *head.uri_mut() = uri;
+    *head.extensions_mut() = parts.extensions.clone();
+    let metadata = head.headers_mut();
+    metadata.reserve(parts.headers.len() + 4);
+    surface
+        .options
+        .metadata
+        .requests
+        .copy(&parts.headers, metadata)
+        .map_err(|name| invalid_header(name.as_str(), "base64 was expected"))?;
     metadata.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/grpc"),
     );
     metadata.insert(header::TE, HeaderValue::from_static("trailers"));
-    call
-}
-
-/// Everything but what describes the HTTP message itself, and names that gRPC keeps for itself.
-fn is_forwarded(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    !(text.starts_with("grpc-")
-        || text.starts_with("pulpo-")
-        || matches!(
-            text,
-            "connection"
-                | "keep-alive"
-                | "proxy-connection"
-                | "transfer-encoding"
-                | "upgrade"
-                | "te"
-                | "trailer"
-                | "host"
-                | "expect"
-                | "content-type"
-                | "content-length"
-                | "content-encoding"
-                | "accept-encoding"
-        ))
-}
-
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut asked = headers.get_all(header::ACCEPT).iter().peekable();
-    if asked.peek().is_none() {
-        return true;
+    if surface.options.has_grpc_gzip {
+        let gzip = HeaderValue::from_static("gzip");
+        metadata.insert("grpc-encoding", gzip.clone());
+        metadata.insert("grpc-accept-encoding", gzip);
     }
-    asked.any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|range| {
-            let essence = range
-                .split(|b| *b == b';')
-                .next()
-                .unwrap_or_default()
-                .trim_ascii()
-                .to_ascii_lowercase();
-            essence.is_empty()
-                || matches!(
-                    essence.as_slice(),
-                    b"*/*" | b"application/*" | b"application/json"
-                )
-                || essence.ends_with(b"+json")
-        })
-    })
+    if let Some(allowed) = allowed {
+        metadata.insert(deadline::GRPC_TIMEOUT, deadline::to_grpc_timeout(allowed));
+    }
+    Ok(head)
+}
+
+fn invalid_header(name: &str, expected: &str) -> Box<Fault> {
+    let message = format!("header '{name}': {expected}");
+    let fault = Fault::gateway(
+        Code::InvalidArgument,
+        StatusCode::BAD_REQUEST,
+        "INVALID_HEADER",
+        message,
+    );
+    Box::new(fault.with_violation(name, expected))
+}
+
+/// The length stays: HEAD tells what GET would send.
+fn without_body(reply: &mut Response<Body>) {
+    let length = reply.body().size_hint().exact();
+    *reply.body_mut() = Body::empty();
+    if let Some(length) = length {
+        reply
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 fn options(allow: Option<HeaderValue>) -> Response<Body> {
@@ -315,24 +373,4 @@ fn options(allow: Option<HeaderValue>) -> Response<Body> {
         reply.headers_mut().insert(header::ALLOW, allow);
     }
     reply
-}
-
-fn not_found(path: &str) -> Fault {
-    let shown: String = path.chars().take(200).collect();
-    Fault::gateway(
-        Code::NotFound,
-        StatusCode::NOT_FOUND,
-        "ROUTE_NOT_FOUND",
-        format!("there is nothing at {shown}"),
-    )
-}
-
-fn not_acceptable() -> Fault {
-    let message = "the reply is application/json, which the Accept header does not take";
-    Fault::gateway(
-        Code::InvalidArgument,
-        StatusCode::NOT_ACCEPTABLE,
-        "NOT_ACCEPTABLE",
-        message,
-    )
 }

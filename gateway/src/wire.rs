@@ -1,39 +1,7 @@
-//! The few pieces of protobuf and gRPC framing the gateway writes itself.
+//! The few pieces of the protobuf wire format the gateway reads and writes itself.
 
 use bytes::{Bytes, BytesMut};
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
-
-/// Compression flag and length.
-pub(crate) const FRAME_HEADER: usize = 5;
-
-/// Room for the header of a message frame; [`finish_frame`] fills it in.
-pub(crate) fn start_frame(capacity: usize) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(FRAME_HEADER + capacity);
-    frame.extend_from_slice(&[0; FRAME_HEADER]);
-    frame
-}
-
-/// Writes the length of an uncompressed message into its header. `None` when it is longer than a frame can say.
-pub(crate) fn finish_frame(mut frame: Vec<u8>) -> Option<Bytes> {
-    let length = u32::try_from(frame.len().checked_sub(FRAME_HEADER)?).ok()?;
-    frame
-        .get_mut(1..FRAME_HEADER)?
-        .copy_from_slice(&length.to_be_bytes());
-    Some(frame.into())
-}
-
-/// The one message of a unary reply. `None` when the frame is cut, compressed, or not alone.
-pub(crate) fn only_message(mut body: Bytes) -> Option<Bytes> {
-    if body.is_empty() {
-        return Some(body);
-    }
-    let header = body.get(..FRAME_HEADER)?;
-    let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
-    if header[0] != 0 || body.len() != FRAME_HEADER + length {
-        return None;
-    }
-    Some(body.split_off(FRAME_HEADER))
-}
 
 /// A length-delimited field.
 pub(crate) fn put_bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {

@@ -12,8 +12,9 @@ use anyhow::{Result, bail};
 use http::{HeaderValue, StatusCode};
 use pulpo_gateway::{
     fault::{ErrorFormat, ErrorReply},
+    metadata::MetadataRules,
     profile::{Absent, Enums, Integers, JsonProfile, Names, TimestampDigits, Unknown},
-    surface::{Surface, SurfaceOptions},
+    surface::{Limits, Surface, SurfaceOptions},
 };
 use serde::Serialize;
 
@@ -21,6 +22,9 @@ use crate::{
     config::Http,
     contract::{Contract, SurfaceName},
 };
+
+/// A reply that fits in one packet gains nothing from being compressed.
+const COMPRESS_FROM_BYTES: usize = 1400;
 
 /// Compiles a surface; an impossible or ambiguous route is refused here, at start, with all faults.
 pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Surface> {
@@ -57,13 +61,19 @@ pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Su
         ),
     };
     let options = SurfaceOptions {
-        name: name.as_str(),
         profile: profile(names, timestamps),
         envelope,
-        errors,
-        max_body_bytes: http.max_body_bytes,
-        body_timeout: Duration::from_millis(http.body_timeout_ms),
-        unmatched: Some(name.unmatched()),
+        has_problem_json: true,
+        has_entity_tags: true,
+        compress_from_bytes: Some(COMPRESS_FROM_BYTES),
+        limits: Limits {
+            max_body_bytes: http.max_body_bytes,
+            body_timeout: Duration::from_millis(http.body_timeout_ms),
+            ..Limits::default()
+        },
+        metadata: metadata(name)?,
+        unmatched: Some(name.unmatched().to_owned()),
+        ..SurfaceOptions::new(name.as_str(), errors)
     };
     match Surface::compile(&contract.pool, &contract.services(name), options) {
         Ok(surface) => Ok(surface),
@@ -73,6 +83,15 @@ pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Su
             faults.join("\n  ")
         ),
     }
+}
+
+/// Webhooks are signed in headers of each sender's own; the other surfaces pass on the usual ones.
+fn metadata(name: SurfaceName) -> Result<MetadataRules> {
+    let mut rules = MetadataRules::default();
+    if name == SurfaceName::Hub {
+        rules.requests.pass("*")?;
+    }
+    Ok(rules)
 }
 
 /// What the five documents have in common: members always printed, numbers as numbers, unknown members ignored.

@@ -58,6 +58,10 @@ impl Binder {
             }
             Body::None => Names::of_message(codec, input.id, request, &taken),
         };
+        let body = match body {
+            Body::None if rule.is_streaming => Body::Message(input.id),
+            body => body,
+        };
         Ok(Self {
             path,
             body,

@@ -66,6 +66,8 @@ pub enum Place {
     Query,
     /// A header.
     Header,
+    /// A field or file of a form.
+    Form,
 }
 
 impl fmt::Display for Place {
@@ -74,6 +76,7 @@ impl fmt::Display for Place {
             Self::Path => "path parameter",
             Self::Query => "query parameter",
             Self::Header => "header",
+            Self::Form => "form field",
         })
     }
 }
@@ -95,8 +98,8 @@ pub enum RequestFault {
         /// What is wrong.
         problem: ParameterProblem,
     },
-    /// More query parameters than [`super::MAX_QUERY_PARAMETERS`].
-    #[error("the query has more than {limit} parameters")]
+    /// More query parameters or form fields than [`super::MAX_QUERY_PARAMETERS`].
+    #[error("there are more than {limit} parameters")]
     TooManyParameters {
         /// The limit.
         limit: usize,
@@ -140,6 +143,9 @@ pub enum ParameterProblem {
         /// The oneof.
         oneof: String,
     },
+    /// A file for a field that takes none.
+    #[error("not a field that takes a file")]
+    NoFile,
     /// Not UTF-8 once decoded.
     #[error("not valid UTF-8")]
     Utf8,

@@ -10,11 +10,12 @@
 //! - A parameter that is not known is an error that names it, or is ignored where the surface is lenient. A value that
 //!   does not fit its field, and a single field given twice, are errors everywhere.
 //!
-//! `compile` checks rules and makes the tables, `names` lists the query parameters of a message, `query` reads them,
-//! `fault` says what can be wrong.
+//! `compile` checks rules and makes the tables, `names` lists the query parameters of a message, `query` reads them, `form`
+//! reads forms by the same names, `fault` says what can be wrong.
 
 mod compile;
 mod fault;
+mod form;
 mod names;
 mod query;
 
@@ -32,6 +33,8 @@ pub use query::MAX_QUERY_PARAMETERS;
 
 use names::Parameter;
 
+pub(crate) use form::{FileField, FormBinder, FormFields};
+
 /// The parts of a `google.api.HttpRule` that decide where fields come from.
 #[derive(Debug, Clone, Copy)]
 pub struct BindRule<'a> {
@@ -43,6 +46,9 @@ pub struct BindRule<'a> {
     pub response_body: &'a str,
     /// Whether a query parameter that is not known is an error.
     pub is_strict: bool,
+    /// Whether the request is a stream of messages. What each holds then comes in a body or in frames, whatever the rule
+    /// says of a body; one without is a WebSocket's, whose handshake is a GET.
+    pub is_streaming: bool,
 }
 
 /// What the body of a request fills.
@@ -54,6 +60,13 @@ pub enum Body {
     Message(MessageId),
     /// This field of it.
     Field(FieldPath),
+}
+
+impl Body {
+    /// Whether the request has no body.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 /// A header that fills a field.
@@ -93,6 +106,13 @@ impl Binder {
     /// The field of the response that is the body of the reply; the whole response where it is `None`.
     pub fn response_body(&self) -> Option<&FieldPath> {
         self.response_body.as_ref()
+    }
+
+    /// The fields that path and headers fill.
+    pub(crate) fn bound_elsewhere(&self) -> Vec<FieldPath> {
+        let path = self.path.iter().map(|binding| binding.field.clone());
+        let headers = self.headers.iter().map(|binding| binding.field.clone());
+        path.chain(headers).collect()
     }
 
     /// The headers that fill fields.
@@ -151,7 +171,12 @@ impl Binder {
         query: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestFault> {
-        query::write(&self.query, self.is_strict, codec, query, out)
+        let source = query::Source {
+            names: &self.query,
+            place: Place::Query,
+            is_strict: self.is_strict,
+        };
+        source.write(codec, query, out)
     }
 
     /// Writes the fields that headers fill. A header that is missing writes nothing, one that is repeated fills a

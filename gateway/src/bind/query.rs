@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{
     Parameter, ParameterProblem, Place, RequestFault,
-    names::{Choice, MapValue, Names, Shape},
+    names::{MapValue, Names, Shape},
 };
 use crate::{codec::Codec, percent};
 
@@ -15,15 +15,16 @@ pub const MAX_QUERY_PARAMETERS: usize = 1_000;
 
 /// What has been given so far.
 #[derive(Default)]
-struct Given<'n> {
+pub(super) struct Given {
     singles: SmallVec<[usize; 16]>,
     keys: HashSet<(usize, String)>,
-    choices: SmallVec<[&'n Choice; 4]>,
+    /// Oneof and member.
+    choices: SmallVec<[(usize, u32); 4]>,
 }
 
-impl<'n> Given<'n> {
+impl Given {
     /// Refuses what contradicts something given before: on the wire the later would silently win.
-    fn add(&mut self, parameter: &'n Parameter, key: Option<&str>) -> Result<(), ParameterProblem> {
+    fn add(&mut self, parameter: &Parameter, key: Option<&str>) -> Result<(), ParameterProblem> {
         let number = parameter.number;
         let is_new = match (parameter.shape, key) {
             (Shape::Single, _) if self.singles.contains(&number) => false,
@@ -41,60 +42,84 @@ impl<'n> Given<'n> {
             match self
                 .choices
                 .iter()
-                .find(|other| other.oneof == choice.oneof)
+                .find(|(oneof, _)| *oneof == choice.oneof)
             {
-                Some(other) if other.member != choice.member => {
+                Some((_, member)) if *member != choice.member => {
                     return Err(ParameterProblem::OneofConflict {
                         oneof: choice.name.to_string(),
                     });
                 }
                 Some(_) => {}
-                None => self.choices.push(choice),
+                None => self.choices.push((choice.oneof, choice.member)),
             }
         }
         Ok(())
     }
 }
 
-pub(super) fn write(
-    names: &Names,
-    is_strict: bool,
-    codec: &Codec,
-    query: &str,
-    out: &mut Vec<u8>,
-) -> Result<(), RequestFault> {
-    let mut given = Given::default();
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    for (index, pair) in pairs.enumerate() {
-        if index == MAX_QUERY_PARAMETERS {
-            return Err(RequestFault::TooManyParameters {
-                limit: MAX_QUERY_PARAMETERS,
-            });
-        }
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = percent::decode_form(name);
-        let name = decoded.as_deref().unwrap_or(name);
-        let fail = |problem| RequestFault::parameter(Place::Query, name, problem);
-        let Some((parameter, key)) = find(names, name) else {
-            if is_strict {
-                return Err(fail(ParameterProblem::Unknown));
+/// Where parameters come from and which there are.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'n> {
+    pub(super) names: &'n Names,
+    pub(super) place: Place,
+    pub(super) is_strict: bool,
+}
+
+impl Source<'_> {
+    /// Writes all of a query string or of a form.
+    pub(super) fn write(
+        self,
+        codec: &Codec,
+        query: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestFault> {
+        let mut given = Given::default();
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        for (index, pair) in pairs.enumerate() {
+            if index == MAX_QUERY_PARAMETERS {
+                return Err(RequestFault::TooManyParameters {
+                    limit: MAX_QUERY_PARAMETERS,
+                });
             }
-            continue;
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = percent::decode_form(name);
+            let name = decoded.as_deref().unwrap_or(name);
+            // What is unknown is ignored unread where the surface is lenient.
+            let value = percent::decode_form(value);
+            self.one(codec, &mut given, name, value.as_deref(), out)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one parameter; a value that is none is not UTF-8.
+    pub(super) fn one(
+        self,
+        codec: &Codec,
+        given: &mut Given,
+        name: &str,
+        value: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestFault> {
+        let fail = |problem| RequestFault::parameter(self.place, name, problem);
+        let Some((parameter, key)) = find(self.names, name) else {
+            return match self.is_strict {
+                true => Err(fail(ParameterProblem::Unknown)),
+                false => Ok(()),
+            };
         };
-        let value = percent::decode_form(value).ok_or_else(|| fail(ParameterProblem::Utf8))?;
+        let value = value.ok_or_else(|| fail(ParameterProblem::Utf8))?;
         given.add(parameter, key).map_err(fail)?;
         match (parameter.shape, key) {
             (Shape::Map(kind), Some(key)) => {
-                codec.read_field_json(&parameter.field, &entry(kind, key, &value), out)
+                codec.read_field_json(&parameter.field, &entry(kind, key, value), out)
             }
-            (Shape::Single | Shape::List, None) => codec.read_text(&parameter.field, &value, out),
+            (Shape::Single | Shape::List, None) => codec.read_text(&parameter.field, value, out),
             (Shape::Map(_), None) | (Shape::Single | Shape::List, Some(_)) => {
                 return Err(fail(ParameterProblem::Key));
             }
         }
-        .map_err(|fault| fail(ParameterProblem::Value(fault)))?;
+        .map_err(|fault| fail(ParameterProblem::Value(fault)))
     }
-    Ok(())
 }
 
 /// The parameter of a name, and the key if the name is `map[key]`.

@@ -139,6 +139,7 @@ impl Fixture {
             body,
             response_body,
             is_strict,
+            is_streaming: false,
         };
         Binder::compile(&self.codec, &message, &message, &rule)
     }

@@ -104,6 +104,7 @@ fn a_message_that_the_codec_lacks_is_a_fault() {
         body: "",
         response_body: "",
         is_strict: true,
+        is_streaming: false,
     };
     let faults = Binder::compile(&fixture.codec, &unknown, &unknown, &rule).unwrap_err();
     assert!(matches!(&faults[..], [BindFault::UnknownMessage { .. }]));

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use prost_reflect::DescriptorPool;
@@ -21,7 +21,7 @@ use pulpo_gateway::{
     fault::{ErrorContext, ErrorFormat, ErrorReply, Fault},
     profile::{Integers, JsonProfile, Names, Unknown},
     service::Gateway,
-    surface::{Envelope, Surface, SurfaceOptions},
+    surface::{Envelope, Limits, Surface, SurfaceOptions},
 };
 use tonic::{Status, body::Body};
 use tower::ServiceExt;
@@ -55,7 +55,6 @@ fn surface(envelope: Option<Envelope>) -> Arc<Surface> {
         .get_service_by_name("gateway.test.v1.ItemService")
         .unwrap()];
     let options = SurfaceOptions {
-        name: "test",
         profile: JsonProfile {
             names: Names::Proto,
             integers: Integers::Numbers,
@@ -63,19 +62,32 @@ fn surface(envelope: Option<Envelope>) -> Arc<Surface> {
             ..JsonProfile::default()
         },
         envelope,
-        errors: Arc::new(Plain),
-        max_body_bytes: 1024,
-        body_timeout: Duration::from_millis(20),
-        unmatched: None,
+        limits: Limits {
+            max_body_bytes: 1024,
+            body_timeout: Duration::from_millis(20),
+            ..Limits::default()
+        },
+        ..SurfaceOptions::new("test", Arc::new(Plain))
     };
     Arc::new(Surface::compile(&pool, &services, options).unwrap())
+}
+
+/// A reply of these frames that ends well.
+fn ok(frames: Bytes) -> Response<Body> {
+    let trailers = HeaderMap::from_iter([(
+        "grpc-status".parse().unwrap(),
+        HeaderValue::from_static("0"),
+    )]);
+    Response::new(Body::new(
+        Full::new(frames).with_trailers(std::future::ready(Some(Ok(trailers)))),
+    ))
 }
 
 /// Sends the message back as it came.
 async fn echo(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     assert_eq!(request.headers()[header::CONTENT_TYPE], "application/grpc");
     Ok(match request.into_body().collect().await {
-        Ok(body) => Response::new(Body::new(Full::new(body.to_bytes()))),
+        Ok(body) => ok(body.to_bytes()),
         Err(status) => status.into_http(),
     })
 }
@@ -237,7 +249,7 @@ async fn refusals_have_their_exact_status() {
     let mut typed = request("POST", items, "a=b");
     typed.headers_mut().insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-www-form-urlencoded"),
+        HeaderValue::from_static("application/xml"),
     );
     assert_eq!(
         send(&surface, typed).await.status,
@@ -331,7 +343,7 @@ async fn a_body_that_never_ends_is_given_up() {
 #[tokio::test]
 async fn a_service_may_choose_another_status() {
     let unwell = tower::service_fn(|_: Request<Body>| async {
-        let mut response = Response::new(Body::new(Full::from(vec![0u8; 5])));
+        let mut response = ok(Bytes::from_static(&[0; 5]));
         response.headers_mut().insert(
             pulpo_gateway::reply::STATUS_METADATA,
             HeaderValue::from_static("503"),

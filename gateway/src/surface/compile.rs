@@ -1,6 +1,4 @@
-//! A surface: the REST face of some services, compiled from their descriptors.
-
-use std::{sync::Arc, time::Duration};
+//! From descriptors to routes and their tables.
 
 use http::{Method, Uri, uri::PathAndQuery};
 use prost_reflect::{
@@ -8,81 +6,20 @@ use prost_reflect::{
     ServiceDescriptor, Value,
 };
 
+use super::{
+    Endpoint, Events, FormTarget, Input, MaskBinding, Output, RawPlace, Surface, SurfaceOptions,
+};
 use crate::{
     bind::{BindRule, Binder, Body},
     codec::{Codec, FieldPath, MessageId},
-    fault::ErrorFormat,
-    profile::{JsonProfile, Unknown},
+    framing::Framing,
+    profile::Unknown,
     router::{Route, RouteMethod, Router},
     template::Template,
 };
 
 const HTTP_BODY: &str = "google.api.HttpBody";
 const FIELD_MASK: &str = "google.protobuf.FieldMask";
-
-/// What a surface is, besides its routes.
-pub struct SurfaceOptions {
-    /// For logs and metrics.
-    pub name: &'static str,
-    /// How its JSON looks.
-    pub profile: JsonProfile,
-    /// What stands around the data of a successful reply.
-    pub envelope: Option<Envelope>,
-    /// How its errors look.
-    pub errors: Arc<dyn ErrorFormat>,
-    /// Longest request body.
-    pub max_body_bytes: usize,
-    /// How long a request body may take to arrive.
-    pub body_timeout: Duration,
-    /// The gRPC path that requests without a route are sent to, with their [`crate::fault::Fault`] as an extension,
-    /// so that checks apply to them too. Without it they are answered at once.
-    pub unmatched: Option<&'static str>,
-}
-
-/// Text around the data of a successful reply.
-#[derive(Clone, Copy, Debug)]
-pub struct Envelope {
-    /// Before the data.
-    pub prefix: &'static str,
-    /// What stands for data that is absent.
-    pub absent: &'static str,
-    /// After the data.
-    pub suffix: &'static str,
-}
-
-/// The compiled surface.
-pub struct Surface {
-    pub(crate) options: SurfaceOptions,
-    pub(crate) codec: Codec,
-    pub(crate) router: Router<usize>,
-    pub(crate) endpoints: Vec<Endpoint>,
-    pub(crate) unmatched: Option<Uri>,
-}
-
-/// One route of one method.
-pub(crate) struct Endpoint {
-    pub(crate) uri: Uri,
-    pub(crate) binder: Binder,
-    pub(crate) response: MessageId,
-    /// The response is this field when it is there, and null when it is not.
-    pub(crate) response_number: Option<u32>,
-    /// 2xx of a successful reply.
-    pub(crate) status: u16,
-    pub(crate) is_bare: bool,
-    /// The number of the request field that takes the body as it is.
-    pub(crate) raw_request: Option<u32>,
-    /// The number of the response field that is the body as it is.
-    pub(crate) raw_response: Option<u32>,
-    pub(crate) mask: Option<MaskBinding>,
-}
-
-/// A mask filled from the keys of a PATCH body.
-pub(crate) struct MaskBinding {
-    pub(crate) body: Option<FieldPath>,
-    pub(crate) message: MessageId,
-    /// The number of the mask field in the request.
-    pub(crate) number: u32,
-}
 
 impl Surface {
     /// Compiles the routes of `services`. All faults are listed.
@@ -120,6 +57,7 @@ impl Surface {
         })?;
         let unmatched = options
             .unmatched
+            .as_deref()
             .map(str::parse)
             .transpose()
             .map_err(|e| vec![format!("unmatched: {e}")])?;
@@ -134,11 +72,6 @@ impl Surface {
         } else {
             Err(faults)
         }
-    }
-
-    /// The name it was given.
-    pub fn name(&self) -> &'static str {
-        self.options.name
     }
 }
 
@@ -155,9 +88,6 @@ impl Compiler<'_> {
         let Some(rule) = self.extension(method, "google.api.http") else {
             return Ok(());
         };
-        if method.is_client_streaming() || method.is_server_streaming() {
-            return Err(vec!["streaming methods have no REST route".to_owned()]);
-        }
         self.rule(method, &rule)?;
         for value in list(&rule, "additional_bindings") {
             if let Value::Message(more) = value {
@@ -180,6 +110,7 @@ impl Compiler<'_> {
             body: &string(rule, "body"),
             response_body: &string(rule, "response_body"),
             is_strict: self.options.profile.unknown_fields == Unknown::Refuse,
+            is_streaming: method.is_client_streaming(),
         };
         let binder = Binder::compile(self.codec, &method.input(), &method.output(), &bind)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
@@ -204,31 +135,133 @@ impl Compiler<'_> {
         let uri = PathAndQuery::try_from(path)
             .map(Uri::from)
             .map_err(|e| vec![e.to_string()])?;
-        let output = method.output();
-        let response = self
-            .codec
-            .message(output.full_name())
-            .ok_or_else(|| vec![format!("the codec does not know {}", output.full_name())])?;
-        let reply = self.extension(method, "pulpo.options.v1.reply");
-        let status = reply.as_ref().map_or(0, |r| number(r, "status"));
+        let input = Input {
+            is_streaming: method.is_client_streaming(),
+            raw: raw_place(
+                &method.input(),
+                bind.body,
+                matches!(binder.body(), Body::None),
+            ),
+            form: self.form(&method.input(), &binder, bind),
+        };
+        let output = self.output(method, bind, &binder)?;
         let mask = self.mask(&method.input(), route_method, &binder, bind.body);
-        let response_field = output.get_field_by_name(bind.response_body);
         Ok(Endpoint {
             uri,
-            response,
-            response_number: response_field
-                .as_ref()
-                .filter(|f| f.supports_presence() && !f.is_list())
-                .map(prost_reflect::FieldDescriptor::number),
+            input,
+            output,
+            mask,
+            binder,
+        })
+    }
+
+    fn output(
+        &self,
+        method: &MethodDescriptor,
+        bind: &BindRule<'_>,
+        binder: &Binder,
+    ) -> Result<Output, Vec<String>> {
+        let descriptor = method.output();
+        let message = self.known(&descriptor)?;
+        let reply = self.extension(method, "pulpo.options.v1.reply");
+        let option = |read: &dyn Fn(&DynamicMessage) -> u32| reply.as_ref().map_or(0, read);
+        let status = option(&|r| number(r, "status"));
+        let redirect = reply
+            .as_ref()
+            .map(|r| string(r, "redirect"))
+            .unwrap_or_default();
+        let nullable = descriptor
+            .get_field_by_name(bind.response_body)
+            .filter(|f| f.supports_presence() && !f.is_list())
+            .map(|f| f.number());
+        let default_status = if redirect.is_empty() { 200 } else { 302 };
+        Ok(Output {
+            is_streaming: method.is_server_streaming(),
+            message,
+            nullable,
+            raw: raw_place(&descriptor, bind.response_body, false),
             status: u16::try_from(status)
                 .ok()
                 .filter(|s| *s != 0)
-                .unwrap_or(200),
+                .unwrap_or(default_status),
             is_bare: reply.as_ref().is_some_and(|r| flag(r, "bare")),
-            raw_request: raw_field(&method.input(), bind.body),
-            raw_response: raw_field(&output, bind.response_body),
-            mask,
-            binder,
+            framing: framing(option(&|r| number(r, "framing")))?,
+            events: self.events(reply.as_ref(), message)?,
+            redirect: redirect_field(&descriptor, &redirect)?,
+            is_tagged: self.options.has_entity_tags
+                && !method.is_server_streaming()
+                && binder.body().is_none(),
+        })
+    }
+
+    fn events(
+        &self,
+        reply: Option<&DynamicMessage>,
+        message: MessageId,
+    ) -> Result<Events, Vec<String>> {
+        let set = reply.filter(|r| r.has_field_by_name("events"));
+        let Some(events) = set.and_then(|r| r.get_field_by_name("events")?.as_message().cloned())
+        else {
+            return Ok(Events::default());
+        };
+        let path =
+            |option: &str| -> Result<Option<FieldPath>, Vec<String>> {
+                let name = string(&events, option);
+                if name.is_empty() {
+                    return Ok(None);
+                }
+                match self.codec.field_path(message, &name) {
+                    Ok(path) if path.is_repeated() || path.is_map() || path.is_message() => Err(
+                        vec![format!("the event {option} '{name}' is not a single value")],
+                    ),
+                    Ok(path) => Ok(Some(path)),
+                    Err(fault) => Err(vec![format!("the event {option}: {fault}")]),
+                }
+            };
+        Ok(Events {
+            id: path("id")?,
+            name: path("name")?,
+            is_plain: flag(&events, "plain"),
+        })
+    }
+
+    fn known(&self, message: &MessageDescriptor) -> Result<MessageId, Vec<String>> {
+        self.codec
+            .message(message.full_name())
+            .ok_or_else(|| vec![format!("the codec does not know {}", message.full_name())])
+    }
+
+    /// The message that a form fills, where the body is an ordinary one.
+    fn form(
+        &self,
+        input: &MessageDescriptor,
+        binder: &Binder,
+        bind: &BindRule<'_>,
+    ) -> Option<FormTarget> {
+        let (id, message, within) = match binder.body() {
+            Body::None => return None,
+            Body::Message(id) => (*id, input.clone(), None),
+            Body::Field(path) if path.is_repeated() || path.is_map() => return None,
+            Body::Field(_) => {
+                let field = input.get_field_by_name(bind.body)?;
+                let message = field.kind().as_message()?.clone();
+                (
+                    self.codec.message(message.full_name())?,
+                    message,
+                    Some(field.number()),
+                )
+            }
+        };
+        if message.full_name().starts_with("google.protobuf.") {
+            return None;
+        }
+        Some(FormTarget {
+            id,
+            message,
+            within,
+            taken: binder.bound_elsewhere(),
+            is_strict: bind.is_strict,
+            compiled: std::sync::OnceLock::new(),
         })
     }
 
@@ -273,15 +306,42 @@ impl Compiler<'_> {
     }
 }
 
-/// The field's number when it is an `HttpBody`.
-fn raw_field(message: &MessageDescriptor, name: &str) -> Option<u32> {
-    let field = message.get_field_by_name(name)?;
+/// Where an `HttpBody` stands, in a message or in the body field of it.
+fn raw_place(message: &MessageDescriptor, field: &str, is_bodiless: bool) -> Option<RawPlace> {
+    if matches!(field, "" | "*") {
+        let is_raw = message.full_name() == HTTP_BODY && !is_bodiless;
+        return is_raw.then_some(RawPlace::Message);
+    }
+    let field = message.get_field_by_name(field)?;
     let is_raw = field
         .kind()
         .as_message()
         .is_some_and(|m| m.full_name() == HTTP_BODY)
         && !field.is_list();
-    is_raw.then(|| field.number())
+    is_raw.then(|| RawPlace::Field(field.number()))
+}
+
+fn framing(number: u32) -> Result<Option<Framing>, Vec<String>> {
+    Ok(Some(match number {
+        0 => return Ok(None),
+        1 => Framing::Array,
+        2 => Framing::Ndjson,
+        3 => Framing::Events,
+        4 => Framing::WebSocket,
+        other => return Err(vec![format!("there is no framing {other}")]),
+    }))
+}
+
+fn redirect_field(message: &MessageDescriptor, name: &str) -> Result<Option<u32>, Vec<String>> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    match message.get_field_by_name(name) {
+        Some(field) if field.kind() == prost_reflect::Kind::String && !field.is_list() => {
+            Ok(Some(field.number()))
+        }
+        _ => Err(vec![format!("the redirect '{name}' is not a string field")]),
+    }
 }
 
 fn pattern(rule: &DynamicMessage) -> Option<(RouteMethod, String)> {
@@ -314,11 +374,14 @@ fn string(message: &DynamicMessage, field: &str) -> String {
         .unwrap_or_default()
 }
 
+/// A number or an enum's number; 0 where there is none.
 fn number(message: &DynamicMessage, field: &str) -> u32 {
-    message
-        .get_field_by_name(field)
-        .and_then(|v| v.as_u32())
-        .unwrap_or_default()
+    let value = message.get_field_by_name(field);
+    let number = value.and_then(|v| {
+        v.as_u32()
+            .or_else(|| u32::try_from(v.as_enum_number()?).ok())
+    });
+    number.unwrap_or_default()
 }
 
 fn flag(message: &DynamicMessage, field: &str) -> bool {

@@ -1,0 +1,165 @@
+//! How long a call may take: what the client asks for, within what the surface allows.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::surface::Deadlines;
+
+/// The header of gRPC: up to eight digits and a unit.
+pub const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// The header of REST clients: seconds, with decimals.
+pub const SERVER_TIMEOUT: &str = "x-server-timeout";
+
+/// A longer time than any call takes; `Instant` arithmetic stays in range.
+const LONGEST: Duration = Duration::from_secs(99_999_999 * 3600);
+
+/// The time a call has, or the name of a header that says none.
+///
+/// Both headers may be given; the shorter counts. A client that asks for nothing gets the default, which streams do not
+/// have.
+pub(crate) fn allowed(
+    headers: &HeaderMap,
+    deadlines: &Deadlines,
+    is_stream: bool,
+) -> Result<Option<Duration>, &'static str> {
+    let asked = |name: &'static str, read: fn(&str) -> Option<Duration>| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value.to_str().ok().and_then(read).map(Some).ok_or(name),
+    };
+    let of_grpc = asked(GRPC_TIMEOUT, grpc_timeout)?;
+    let of_rest = asked(SERVER_TIMEOUT, seconds)?;
+    let asked = of_grpc.into_iter().chain(of_rest).min();
+    let default = deadlines.default.filter(|_| !is_stream);
+    Ok(match (asked.or(default), deadlines.cap) {
+        (Some(asked), Some(cap)) => Some(asked.min(cap)),
+        (None, Some(cap)) if !is_stream => Some(cap),
+        (allowed, _) => allowed,
+    })
+}
+
+/// `grpc-timeout`: up to eight digits and a unit (gRPC over HTTP/2).
+pub fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(n * 3600)),
+        "M" => Some(Duration::from_secs(n * 60)),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+/// A duration as `grpc-timeout`, in the finest unit whose number has eight digits; never longer than it is.
+pub(crate) fn to_grpc_timeout(duration: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let units = [
+        (duration.as_nanos(), "n"),
+        (duration.as_micros(), "u"),
+        (duration.as_millis(), "m"),
+        (u128::from(duration.as_secs()), "S"),
+    ];
+    let (number, unit) = units
+        .into_iter()
+        .find(|(number, _)| *number <= MOST)
+        .unwrap_or((MOST, "S"));
+    HeaderValue::try_from(format!("{number}{unit}"))
+        .unwrap_or_else(|_| HeaderValue::from_static("99999999S"))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds: f64 = text.parse().ok().filter(|_| is_plain)?;
+    Some(Duration::try_from_secs_f64(seconds).map_or(LONGEST, |asked| asked.min(LONGEST)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn reads_every_unit_and_refuses_the_rest() {
+        assert_eq!(grpc_timeout("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(grpc_timeout("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(grpc_timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(
+            grpc_timeout("99999999u"),
+            Some(Duration::from_micros(99_999_999))
+        );
+        assert_eq!(grpc_timeout("7n"), Some(Duration::from_nanos(7)));
+        for bad in ["", "5", "S", "-1S", "123456789S", "1x", "1é"] {
+            assert_eq!(grpc_timeout(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_shorter_of_what_is_asked_and_allowed_counts() {
+        let secs = Duration::from_secs;
+        let both = Deadlines {
+            default: Some(secs(30)),
+            cap: Some(secs(60)),
+        };
+        let of = |pairs: &[(&'static str, &'static str)], is_stream| {
+            allowed(&headers(pairs), &both, is_stream)
+        };
+        assert_eq!(of(&[], false), Ok(Some(secs(30))));
+        assert_eq!(of(&[], true), Ok(None));
+        assert_eq!(of(&[("grpc-timeout", "5S")], true), Ok(Some(secs(5))));
+        assert_eq!(
+            of(&[("x-server-timeout", "0.25")], false),
+            Ok(Some(Duration::from_millis(250)))
+        );
+        assert_eq!(
+            of(&[("x-server-timeout", "7"), ("grpc-timeout", "9S")], false),
+            Ok(Some(secs(7)))
+        );
+        assert_eq!(
+            of(&[("x-server-timeout", "1000000000000000000000")], false),
+            Ok(Some(secs(60)))
+        );
+        for bad in ["", "-1", "NaN", "inf", "1e9", "1 s"] {
+            assert_eq!(
+                of(&[("x-server-timeout", bad)], false),
+                Err(SERVER_TIMEOUT),
+                "{bad}"
+            );
+        }
+        let none = allowed(&HeaderMap::new(), &Deadlines::default(), false);
+        assert_eq!(none, Ok(None));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_never_longer() {
+        for duration in [
+            0u64,
+            1,
+            99_999_999,
+            100_000_001,
+            123_456_789_012,
+            90_000_000_000_000_000,
+        ] {
+            let duration = Duration::from_nanos(duration);
+            let text = to_grpc_timeout(duration);
+            let back = grpc_timeout(text.to_str().unwrap()).unwrap();
+            assert!(
+                back <= duration && duration - back < duration / 10_000 + Duration::from_nanos(1)
+            );
+        }
+        assert_eq!(to_grpc_timeout(Duration::MAX), "99999999S");
+    }
+}

@@ -1,0 +1,57 @@
+//! Problem details (RFC 9457), for clients that ask for them.
+
+use http::HeaderValue;
+use serde::Serialize;
+
+use crate::fault::{ErrorContext, ErrorReply, Fault};
+
+/// What a client names in its Accept header.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    /// There is no page about each problem; the status code says what it is (RFC 9457, section 4.2.1).
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Detail<'a>>,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    field: &'a str,
+    detail: &'a str,
+}
+
+/// The fault as problem details: besides the members of the RFC the machine-readable `reason` and the fields at fault.
+pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
+    let problem = Problem {
+        kind: "about:blank",
+        title: fault.status.canonical_reason().unwrap_or("Error"),
+        status: fault.status.as_u16(),
+        detail: &fault.message,
+        instance: context.path,
+        reason: &fault.reason,
+        errors: fault
+            .violations
+            .iter()
+            .map(|violation| Detail {
+                field: &violation.field,
+                detail: &violation.description,
+            })
+            .collect(),
+    };
+    ErrorReply {
+        status: fault.status,
+        content_type: HeaderValue::from_static(MEDIA_TYPE),
+        headers: Vec::new(),
+        // Texts and numbers always serialise.
+        body: serde_json::to_vec(&problem).unwrap_or_default(),
+    }
+}

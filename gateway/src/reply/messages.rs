@@ -1,0 +1,176 @@
+//! The messages of a gRPC reply, and how it ended.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header::HeaderValue, response};
+use http_body::Body as _;
+use tokio::time::{Instant, Sleep};
+use tonic::{Code, Status, body::Body};
+
+use crate::{
+    fault::Fault,
+    frame::{Deframer, FrameFault},
+    request::fault::{FaultSlot, deadline_exceeded},
+};
+
+/// The messages of one reply as they come.
+pub(crate) struct Messages {
+    body: Body,
+    deframer: Deframer,
+    faults: FaultSlot,
+    deadline: Option<Pin<Box<Sleep>>>,
+    end: End,
+}
+
+enum End {
+    /// The body goes on.
+    Open,
+    /// The status was in the head: nothing follows.
+    Told,
+    /// The body has ended well.
+    Well(Option<HeaderMap>),
+    /// The fault has been given out.
+    Badly,
+}
+
+impl Messages {
+    /// The messages behind the head of a reply, or the fault that is the whole reply.
+    pub(crate) fn new(
+        response: Response<Body>,
+        max_bytes: usize,
+        faults: FaultSlot,
+        deadline: Option<Instant>,
+    ) -> (response::Parts, Result<Self, Box<Fault>>) {
+        let (parts, body) = response.into_parts();
+        let mut end = End::Open;
+        if let Some(status) = Status::from_header_map(&parts.headers) {
+            if status.code() != Code::Ok {
+                let fault = told(&faults, &status);
+                return (parts, Err(fault));
+            }
+            end = End::Told;
+        }
+        let encoding = parts
+            .headers
+            .get("grpc-encoding")
+            .map(HeaderValue::as_bytes);
+        let messages = Self {
+            body,
+            deframer: Deframer::new(max_bytes, encoding == Some(b"gzip")),
+            faults,
+            deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at))),
+            end,
+        };
+        (parts, Ok(messages))
+    }
+
+    /// The next message; none when the reply has ended well.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Box<Fault>>> {
+        let polled = self.poll_body(cx);
+        let Some(deadline) = self.deadline.as_mut().filter(|_| polled.is_pending()) else {
+            return polled;
+        };
+        ready!(deadline.as_mut().poll(cx));
+        self.end = End::Badly;
+        Poll::Ready(Err(deadline_exceeded()))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Box<Fault>>> {
+        loop {
+            match self.deframer.next() {
+                Ok(None) => {}
+                Ok(message) => return Poll::Ready(Ok(message)),
+                Err(fault) => return Poll::Ready(Err(self.fail(broken_frame(fault)))),
+            }
+            match self.end {
+                End::Open | End::Told => {}
+                End::Well(_) => return Poll::Ready(Ok(None)),
+                End::Badly => return Poll::Ready(Err(ended_without_status())),
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.deframer.push(data),
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.trailers(trailers)?;
+                        }
+                    }
+                },
+                Some(Err(status)) => {
+                    let fault = told(&self.faults, &status);
+                    return Poll::Ready(Err(self.fail(fault)));
+                }
+                None if matches!(self.end, End::Told) => self.end = End::Well(None),
+                None => return Poll::Ready(Err(self.fail(ended_without_status()))),
+            }
+        }
+    }
+
+    fn trailers(&mut self, trailers: HeaderMap) -> Result<(), Box<Fault>> {
+        match Status::from_header_map(&trailers) {
+            Some(status) if status.code() != Code::Ok => {
+                let fault = told(&self.faults, &status);
+                Err(self.fail(fault))
+            }
+            Some(_) => match self.deframer.finish() {
+                Ok(()) => {
+                    self.end = End::Well(Some(trailers));
+                    Ok(())
+                }
+                Err(fault) => Err(self.fail(broken_frame(fault))),
+            },
+            None => Err(self.fail(ended_without_status())),
+        }
+    }
+
+    fn fail(&mut self, fault: Box<Fault>) -> Box<Fault> {
+        self.end = End::Badly;
+        fault
+    }
+
+    /// The next message.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Box<Fault>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The one message of a unary reply, and its trailers.
+    pub(crate) async fn only(mut self) -> Result<(Bytes, Option<HeaderMap>), Box<Fault>> {
+        let first = self.next().await?;
+        match (first, self.next().await?) {
+            (Some(message), None) => Ok((message, self.into_trailers())),
+            (Some(_), Some(_)) => Err(super::broken("the reply has more than one message")),
+            (None, _) => Err(super::broken("the reply has no message")),
+        }
+    }
+
+    fn into_trailers(self) -> Option<HeaderMap> {
+        match self.end {
+            End::Well(trailers) => trailers,
+            _ => None,
+        }
+    }
+}
+
+/// What a status says; a fault of the request body that led to it knows better.
+fn told(faults: &FaultSlot, status: &Status) -> Box<Fault> {
+    match faults.get() {
+        Some(fault) => Box::new(fault.clone()),
+        None => Box::new(Fault::from_status(status)),
+    }
+}
+
+fn broken_frame(fault: FrameFault) -> Box<Fault> {
+    super::broken(&fault.to_string())
+}
+
+fn ended_without_status() -> Box<Fault> {
+    super::broken("the reply ended without a status")
+}

@@ -1,0 +1,131 @@
+//! The reply of a unary method: one message as JSON, as bytes, as a redirect, or as nothing.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use tonic::body::Body;
+
+use super::{
+    Call, Messages, broken, chosen_status, copy_metadata, damaged, full, print, raw, tag, vary,
+};
+use crate::{compress, fault::Fault, wire};
+
+/// Turns the gRPC response of a unary method into the REST reply.
+pub(crate) async fn unary(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
+    let max_bytes = call.surface.options.limits.max_reply_bytes;
+    let (mut parts, messages) = Messages::new(response, max_bytes, call.faults.clone(), None);
+    let outcome = match messages {
+        Ok(messages) => messages.only().await,
+        Err(fault) => Err(fault),
+    };
+    let printed = outcome.and_then(|(message, trailers)| {
+        // A unary reply has no trailers over HTTP/1.1 that anybody reads: they are headers.
+        for (name, value) in trailers.iter().flatten() {
+            parts.headers.append(name.clone(), value.clone());
+        }
+        reply(call, &parts.headers, message)
+    });
+    match printed {
+        Ok(mut reply) => {
+            copy_metadata(call.surface, &parts.headers, reply.headers_mut());
+            tagged(call, reply)
+        }
+        Err(fault) => call.refuse(&fault, &parts.headers),
+    }
+}
+
+fn reply(
+    call: &Call<'_>,
+    metadata: &HeaderMap,
+    message: Bytes,
+) -> Result<Response<Body>, Box<Fault>> {
+    let output = &call.endpoint.output;
+    if let Some(address) = redirect(call, &message)? {
+        return Ok(address);
+    }
+    let status = chosen_status(metadata).unwrap_or(output.status);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let mut reply = Response::new(Body::empty());
+    *reply.status_mut() = status;
+    if status == StatusCode::NO_CONTENT {
+        return Ok(reply);
+    }
+    let (content_type, body) = match output.raw {
+        Some(place) => {
+            let (content_type, body) = raw(message, place)?;
+            let unknown = HeaderValue::from_static("application/octet-stream");
+            (content_type.unwrap_or(unknown), body)
+        }
+        None => {
+            let mut out = Vec::with_capacity(message.len() * 2 + 64);
+            print(call.surface, call.endpoint, true, &message, &mut out)?;
+            (HeaderValue::from_static("application/json"), out.into())
+        }
+    };
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let is_safe = matches!(*call.context.method, Method::GET | Method::HEAD);
+    let has_tag = is_safe && output.is_tagged && status == StatusCode::OK;
+    if has_tag {
+        headers.insert(header::ETAG, tag::of(&body));
+    }
+    let body = compressed(call, headers, body);
+    *reply.body_mut() = full(body);
+    Ok(reply)
+}
+
+fn compressed(call: &Call<'_>, headers: &mut HeaderMap, body: Bytes) -> Bytes {
+    if call.surface.options.compress_from_bytes.is_none() {
+        return body;
+    }
+    vary(headers, &header::ACCEPT_ENCODING);
+    let Some(coding) = call.coding(Some(body.len())) else {
+        return body;
+    };
+    match compress::compress(coding, &body) {
+        Ok(smaller) if smaller.len() < body.len() => {
+            headers.insert(header::CONTENT_ENCODING, coding.name());
+            smaller
+        }
+        _ => body,
+    }
+}
+
+/// 304 for a client that has this reply already. A tag of the service's own counts more than ours.
+fn tagged(call: &Call<'_>, mut reply: Response<Body>) -> Response<Body> {
+    let headers = reply.headers_mut();
+    let own = headers.get_all(header::ETAG).iter().next_back().cloned();
+    let Some(tag) = own.filter(|_| call.endpoint.output.is_tagged) else {
+        return reply;
+    };
+    headers.insert(header::ETAG, tag.clone());
+    let is_safe = matches!(*call.context.method, Method::GET | Method::HEAD);
+    if is_safe && reply.status() == StatusCode::OK && tag::is_known(call.context.headers, &tag) {
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        *reply.body_mut() = Body::empty();
+        let headers = reply.headers_mut();
+        headers.remove(header::CONTENT_TYPE);
+        headers.remove(header::CONTENT_ENCODING);
+    }
+    reply
+}
+
+/// The reply that sends the client elsewhere, where the message names an address.
+fn redirect(call: &Call<'_>, message: &Bytes) -> Result<Option<Response<Body>>, Box<Fault>> {
+    let output = &call.endpoint.output;
+    let Some(number) = output.redirect else {
+        return Ok(None);
+    };
+    let address = wire::find_bytes(message.clone(), number).map_err(damaged)?;
+    let Some(address) = address.filter(|address| !address.is_empty()) else {
+        return Ok(None);
+    };
+    let address = HeaderValue::from_maybe_shared(address)
+        .map_err(|_| broken("the address of a redirect is not one"))?;
+    let mut reply = Response::new(Body::empty());
+    *reply.status_mut() = match StatusCode::from_u16(output.status) {
+        Ok(status) if status.is_redirection() => status,
+        _ => StatusCode::FOUND,
+    };
+    reply.headers_mut().insert(header::LOCATION, address);
+    Ok(Some(reply))
+}

@@ -1,0 +1,411 @@
+//! A stream over a WebSocket (RFC 6455): each message is a text frame, in both directions where the method takes a stream.
+//!
+//! An empty text frame ends the client's messages, as a WebSocket cannot be closed in one direction only. The close code tells
+//! the status: 1000 for OK, otherwise 4000 plus the HTTP status (4404 for what is not found), with the reason and the
+//! message as the close reason.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message, Utf8Bytes,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Status, body::Body};
+
+use super::{Call, Messages, copy_metadata, print};
+use crate::{
+    fault::Fault,
+    request::{Plan, fault::FaultSlot},
+    surface::Surface,
+};
+
+/// Messages of a client that wait for the service.
+const QUEUED_MESSAGES: usize = 8;
+/// How long the other side has to take the close frame and to send its own.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a close reason (RFC 6455, section 5.5).
+const MAX_REASON_BYTES: usize = 123;
+
+/// The open WebSockets of a gateway. They outlive the HTTP connections they came from, so whoever stops a server closes them.
+#[derive(Clone, Default)]
+pub struct Sockets {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Sockets {
+    /// Closes every socket with 1001, going away, and waits until they are gone.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// What a client's handshake holds.
+pub(crate) struct Handshake {
+    accept: HeaderValue,
+    upgrade: OnUpgrade,
+}
+
+impl Handshake {
+    /// The handshake of a request that is one (RFC 6455, section 4.2.1).
+    pub(crate) fn of(
+        method: &Method,
+        headers: &HeaderMap,
+        extensions: &mut http::Extensions,
+    ) -> Option<Self> {
+        let names = |name, word: &[u8]| {
+            headers.get_all(name).iter().any(|value| {
+                value
+                    .as_bytes()
+                    .split(|b| *b == b',')
+                    .any(|w| w.trim_ascii().eq_ignore_ascii_case(word))
+            })
+        };
+        let is_asked = *method == Method::GET
+            && names(header::UPGRADE, b"websocket")
+            && names(header::CONNECTION, b"upgrade")
+            && names(header::SEC_WEBSOCKET_VERSION, b"13");
+        let key = headers
+            .get(header::SEC_WEBSOCKET_KEY)
+            .filter(|_| is_asked)?;
+        let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
+        let upgrade = extensions.remove::<OnUpgrade>()?;
+        Some(Self { accept, upgrade })
+    }
+}
+
+/// The client's frames as the service's request body.
+pub(crate) struct Incoming {
+    messages: mpsc::Sender<Result<Bytes, Status>>,
+    wanted: CancellationToken,
+}
+
+impl Incoming {
+    /// The side that takes frames, and the body that gives them out.
+    pub(crate) fn new() -> (Self, Body) {
+        let (messages, queue) = mpsc::channel(QUEUED_MESSAGES);
+        let wanted = CancellationToken::new();
+        let asked = wanted.clone();
+        let frames = futures_util::stream::unfold(queue, move |mut queue| {
+            asked.cancel();
+            async move {
+                let next: Result<Bytes, Status> = queue.recv().await?;
+                Some((next.map(Frame::data), queue))
+            }
+        });
+        (
+            Self { messages, wanted },
+            Body::new(StreamBody::new(frames)),
+        )
+    }
+}
+
+type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// Answers a handshake: with 101 as soon as the service gives a message or asks for one, and with the status it fails with
+/// before that.
+pub(crate) async fn upgrade(
+    call: &Call<'_>,
+    handshake: Handshake,
+    sockets: &Sockets,
+    input: Option<(Plan, Incoming)>,
+    mut reply: Reply,
+) -> Response<Body> {
+    let wanted = input.as_ref().map(|(_, incoming)| incoming.wanted.clone());
+    let head = tokio::select! {
+        biased;
+        response = &mut reply => Some(response),
+        () = async { match &wanted { Some(wanted) => wanted.cancelled().await, None => std::future::pending().await } } => None,
+    };
+    let mut switching = Response::new(Body::empty());
+    let outgoing = match head {
+        None => Outgoing::Waiting(reply),
+        Some(response) => {
+            let max_bytes = call.surface.options.limits.max_reply_bytes;
+            let (parts, messages) =
+                Messages::new(response, max_bytes, call.faults.clone(), call.deadline);
+            let mut messages = match messages {
+                Ok(messages) => messages,
+                Err(fault) => return call.refuse(&fault, &parts.headers),
+            };
+            let first = match &wanted {
+                // A service that listens may answer nothing before it hears something.
+                Some(wanted) => tokio::select! {
+                    biased;
+                    first = messages.next() => first.map(|first| (first.is_none(), first)),
+                    () = wanted.cancelled() => Ok((false, None)),
+                },
+                None => messages.next().await.map(|first| (first.is_none(), first)),
+            };
+            match first {
+                Ok((is_over, first)) => {
+                    copy_metadata(call.surface, &parts.headers, switching.headers_mut());
+                    Outgoing::Open(Box::new(Open {
+                        messages,
+                        first,
+                        is_over,
+                    }))
+                }
+                Err(fault) => return call.refuse(&fault, &parts.headers),
+            }
+        }
+    };
+    *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = switching.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, handshake.accept);
+    let socket = Socket {
+        surface: call.surface.clone(),
+        index: call.index,
+        faults: call.faults.clone(),
+        deadline: call.deadline,
+        stop: sockets.stop.clone(),
+        outgoing,
+        answered: Arc::new(AtomicBool::new(true)),
+    };
+    sockets.tasks.spawn(async move {
+        match handshake.upgrade.await {
+            Ok(upgraded) => socket.run(upgraded, input).await,
+            Err(error) => tracing::debug!(%error, "a WebSocket was not opened"),
+        }
+    });
+    switching
+}
+
+enum Outgoing {
+    /// The service has not answered.
+    Waiting(Reply),
+    Open(Box<Open>),
+}
+
+/// A reply whose messages go out.
+struct Open {
+    messages: Messages,
+    first: Option<Bytes>,
+    is_over: bool,
+}
+
+struct Socket {
+    surface: Arc<Surface>,
+    index: usize,
+    faults: FaultSlot,
+    deadline: Option<tokio::time::Instant>,
+    stop: CancellationToken,
+    outgoing: Outgoing,
+    /// Whether the client has sent anything since the last ping.
+    answered: Arc<AtomicBool>,
+}
+
+impl Socket {
+    async fn run(self, upgraded: Upgraded, input: Option<(Plan, Incoming)>) {
+        let limit = self.surface.options.limits.max_body_bytes;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit));
+        let io = TokioIo::new(upgraded);
+        let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        let (mut sink, mut stream) = socket.split();
+        let answered = self.answered.clone();
+        let close = {
+            let reading = read(&mut stream, input, &answered);
+            let writing = self.write(&mut sink);
+            tokio::pin!(reading, writing);
+            tokio::select! {
+                close = &mut writing => close,
+                close = &mut reading => close,
+            }
+        };
+        let closing = async {
+            if let Some(frame) = close {
+                let _ = sink.send(Message::Close(Some(frame))).await;
+            }
+            // The client's own close frame, so that ours is not lost in a reset.
+            while let Some(Ok(_)) = stream.next().await {}
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+    }
+
+    /// Sends messages until there are no more; answers how to close.
+    async fn write(
+        self,
+        sink: &mut (impl Sink<Message, Error = tungstenite::Error> + Unpin),
+    ) -> Option<CloseFrame> {
+        let Self {
+            surface,
+            index,
+            faults,
+            deadline,
+            stop,
+            mut outgoing,
+            answered,
+        } = self;
+        let ping = surface.options.streams.ping;
+        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + ping, ping);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Some(frame(CloseCode::Away, "the server is stopping")),
+                _ = pings.tick() => {
+                    if !answered.swap(false, Ordering::Relaxed) {
+                        return Some(frame(CloseCode::Away, "the client does not answer pings"));
+                    }
+                    Ok(Step::Send(Message::Ping(Bytes::new())))
+                }
+                next = outgoing.next(&surface, &faults, deadline) => next,
+            };
+            let message = match next {
+                Ok(Step::Send(message)) => Ok(message),
+                Ok(Step::Opened) => continue,
+                Ok(Step::End) => return Some(frame(CloseCode::Normal, "")),
+                Ok(Step::Print(message)) => text(&surface, index, &message),
+                Err(fault) => Err(fault),
+            };
+            let message = match message {
+                Ok(message) => message,
+                Err(fault) => return Some(failed(&fault)),
+            };
+            // A client that takes nothing for so long is gone.
+            match tokio::time::timeout(ping * 2, sink.send(message)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+enum Step {
+    Send(Message),
+    Print(Bytes),
+    /// The service has answered; its messages come next.
+    Opened,
+    End,
+}
+
+impl Outgoing {
+    async fn next(
+        &mut self,
+        surface: &Surface,
+        faults: &FaultSlot,
+        deadline: Option<tokio::time::Instant>,
+    ) -> Result<Step, Box<Fault>> {
+        match self {
+            Self::Waiting(reply) => {
+                let response = match deadline {
+                    None => reply.await,
+                    Some(at) => tokio::time::timeout_at(at, reply)
+                        .await
+                        .map_err(|_| crate::request::fault::deadline_exceeded())?,
+                };
+                let max_bytes = surface.options.limits.max_reply_bytes;
+                let messages = Messages::new(response, max_bytes, faults.clone(), deadline).1?;
+                *self = Self::Open(Box::new(Open {
+                    messages,
+                    first: None,
+                    is_over: false,
+                }));
+                Ok(Step::Opened)
+            }
+            Self::Open(open) if open.is_over => Ok(Step::End),
+            Self::Open(open) => match open.first.take() {
+                Some(first) => Ok(Step::Print(first)),
+                None => Ok(open.messages.next().await?.map_or(Step::End, Step::Print)),
+            },
+        }
+    }
+}
+
+/// Takes the client's frames; answers how to close when it is done.
+async fn read(
+    stream: &mut (impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin),
+    mut input: Option<(Plan, Incoming)>,
+    answered: &AtomicBool,
+) -> Option<CloseFrame> {
+    while let Some(frame_in) = stream.next().await {
+        answered.store(true, Ordering::Relaxed);
+        let text = match frame_in {
+            Ok(Message::Text(text)) => text,
+            Ok(Message::Binary(_)) => {
+                return Some(frame(CloseCode::Unsupported, "messages are text frames"));
+            }
+            // The other side has closed; the service need not go on.
+            Ok(Message::Close(_)) => return None,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+            Err(tungstenite::Error::Capacity(_)) => {
+                return Some(frame(CloseCode::Size, "the message is too long"));
+            }
+            Err(_) => return None,
+        };
+        if text.is_empty() {
+            input = None;
+            continue;
+        }
+        // Frames after the client's last message are nobody's.
+        if let Some((plan, incoming)) = &input {
+            let message = plan.json_message(text.as_bytes());
+            let is_last = message.is_err();
+            let sent = incoming.messages.send(message).await;
+            if sent.is_err() || is_last {
+                input = None;
+            }
+        }
+    }
+    None
+}
+
+fn text(surface: &Surface, index: usize, message: &Bytes) -> Result<Message, Box<Fault>> {
+    let mut out = Vec::with_capacity(message.len() * 2 + 64);
+    if let Some(endpoint) = surface.endpoints.get(index) {
+        print(surface, endpoint, false, message, &mut out)?;
+    }
+    let text = Utf8Bytes::try_from(Bytes::from(out))
+        .map_err(|_| super::broken("the reply is not UTF-8"))?;
+    Ok(Message::Text(text))
+}
+
+fn frame(code: CloseCode, reason: &'static str) -> CloseFrame {
+    CloseFrame {
+        code,
+        reason: Utf8Bytes::from_static(reason),
+    }
+}
+
+/// How a socket closes by a fault.
+fn failed(fault: &Fault) -> CloseFrame {
+    let mut reason = match fault.reason.is_empty() {
+        true => fault.message.clone(),
+        false => format!("{}: {}", fault.reason, fault.message),
+    };
+    let mut end = reason.len().min(MAX_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.truncate(end);
+    CloseFrame {
+        code: CloseCode::from(4000 + fault.status.as_u16()),
+        reason: reason.into(),
+    }
+}

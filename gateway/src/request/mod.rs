@@ -1,0 +1,321 @@
+//! The request body on its way in: read, transcoded and framed only when the service asks for it.
+//!
+//! Checks that need no body therefore run before a byte of it is read, and a body that does not fit reaches the
+//! service as a status, after those checks.
+//!
+//! `unary` is the usual way: a whole body becomes one message. `stream` makes one message of each JSON value or piece of
+//! bytes (`split` finds the values), `form` reads multipart forms, `decode` decompresses, `fault` words what can be wrong.
+
+mod decode;
+pub(crate) mod fault;
+mod form;
+mod split;
+mod stream;
+mod unary;
+
+use std::{pin::Pin, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::StreamBody;
+use tonic::{Status, body::Body};
+
+use crate::{
+    bind,
+    compress::Coding,
+    fault::Fault,
+    frame::{finish_frame, gzip_frame, start_frame},
+    surface::{Endpoint, RawPlace, Surface},
+    wire,
+};
+
+use self::{
+    decode::Decoded,
+    fault::{FaultSlot, bad_request, bind_fault, too_large, wrong_coding, wrong_media_type},
+};
+
+/// What there is to do with the body.
+pub(crate) struct Plan {
+    pub(crate) surface: Arc<Surface>,
+    pub(crate) endpoint: usize,
+    pub(crate) content_type: Option<Bytes>,
+    pub(crate) content_length: Option<u64>,
+    /// How the body is compressed; the name where that is not known.
+    pub(crate) coding: Result<Option<Coding>, Bytes>,
+    /// Query, headers and path, already written; they come behind the body because the later wins.
+    pub(crate) bindings: Result<Vec<u8>, Box<Fault>>,
+    pub(crate) faults: FaultSlot,
+}
+
+/// The parts of a request's headers the body needs.
+pub(crate) fn body_headers(headers: &HeaderMap) -> (Option<Bytes>, Option<u64>) {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .map(|v| Bytes::copy_from_slice(v.as_bytes()));
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
+    (content_type, length)
+}
+
+/// The gRPC request body made from an HTTP body.
+pub(crate) fn body<B>(incoming: B, plan: Plan) -> Body
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    match plan.coding {
+        Ok(Some(coding)) => {
+            let limit = plan.limit();
+            decoded(Decoded::new(incoming, coding, limit), plan)
+        }
+        _ => decoded(incoming, plan),
+    }
+}
+
+fn decoded<B>(incoming: B, plan: Plan) -> Body
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    let is_streaming = plan.endpoint().is_some_and(|e| e.input.is_streaming);
+    match plan.media() {
+        Media::Multipart => Body::new(StreamBody::new(form::messages(incoming, plan))),
+        _ if is_streaming => Body::new(StreamBody::new(stream::messages(incoming, plan))),
+        _ => Body::new(unary::RequestBody::new(incoming, plan)),
+    }
+}
+
+/// What the content type says a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    /// `application/json`, every `+json`, or nothing said.
+    Json,
+    /// One JSON value a line.
+    Lines,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/form-data`.
+    Multipart,
+    Other,
+}
+
+impl Media {
+    fn of(content_type: &[u8]) -> Self {
+        let essence = content_type
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        if essence.is_empty() || essence.eq_ignore_ascii_case(b"application/json") {
+            return Self::Json;
+        }
+        let is = |names: &[&str]| {
+            names
+                .iter()
+                .any(|n| essence.eq_ignore_ascii_case(n.as_bytes()))
+        };
+        if is(&[
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+        ]) {
+            Self::Lines
+        } else if is(&["application/x-www-form-urlencoded"]) {
+            Self::Form
+        } else if is(&["multipart/form-data"]) {
+            Self::Multipart
+        } else if essence
+            .get(essence.len().saturating_sub(5)..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(b"+json"))
+        {
+            Self::Json
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl Plan {
+    fn endpoint(&self) -> Option<&Endpoint> {
+        self.surface.endpoints.get(self.endpoint)
+    }
+
+    fn limit(&self) -> usize {
+        self.surface.options.limits.max_body_bytes
+    }
+
+    /// What kind of body this is; bytes that are taken as they are are never looked into.
+    fn media(&self) -> Media {
+        match self.endpoint() {
+            Some(endpoint) if endpoint.input.raw.is_none() => {
+                Media::of(self.content_type.as_deref().unwrap_or_default())
+            }
+            _ => Media::Other,
+        }
+    }
+
+    /// Whether there is a body to read; what can be refused without reading it is refused.
+    fn admit(&self) -> Result<bool, Box<Fault>> {
+        let Some(endpoint) = self.endpoint() else {
+            return Ok(false);
+        };
+        if matches!(endpoint.binder.body(), bind::Body::None) {
+            return Ok(false);
+        }
+        if let Err(coding) = &self.coding {
+            return Err(wrong_coding(coding));
+        }
+        let is_streaming = endpoint.input.is_streaming;
+        if !is_streaming && self.content_length.is_some_and(|n| n > self.limit() as u64) {
+            return Err(too_large(self.limit()));
+        }
+        if endpoint.input.raw.is_some() || self.content_length == Some(0) {
+            return Ok(true);
+        }
+        let form = endpoint.input.form.as_ref();
+        let is_taken = match self.media() {
+            Media::Json => true,
+            Media::Lines => is_streaming,
+            Media::Form => form.is_some() && !is_streaming,
+            Media::Multipart => form.is_some(),
+            Media::Other => false,
+        };
+        if is_taken {
+            return Ok(true);
+        }
+        let takes = match (is_streaming, form) {
+            (true, _) => "application/x-ndjson or application/json",
+            (false, Some(form)) if form.binder(&self.surface.codec).takes_files() => {
+                "multipart/form-data or application/json"
+            }
+            (false, _) => "application/json",
+        };
+        let content_type = self.content_type.as_deref().unwrap_or_default();
+        Err(wrong_media_type(takes, content_type))
+    }
+
+    /// One framed message: what the body gives, then the bindings.
+    fn frame(
+        &self,
+        size: usize,
+        write: impl FnOnce(&Endpoint, &mut Vec<u8>) -> Result<(), Box<Fault>>,
+    ) -> Result<Bytes, Box<Fault>> {
+        let bindings = self.bindings.as_ref().map_err(Clone::clone)?;
+        let mut frame = start_frame(size + bindings.len() + 64);
+        if let Some(endpoint) = self.endpoint() {
+            write(endpoint, &mut frame)?;
+        }
+        frame.extend_from_slice(bindings);
+        let frame = match self.surface.options.has_grpc_gzip {
+            true => gzip_frame(frame),
+            false => finish_frame(frame),
+        };
+        frame.ok_or_else(|| too_large(self.limit()))
+    }
+
+    /// One JSON value, with the mask its members give.
+    fn write_json(
+        &self,
+        endpoint: &Endpoint,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Box<Fault>> {
+        let codec = &self.surface.codec;
+        endpoint
+            .binder
+            .write_body(codec, json, out)
+            .map_err(|fault| bind_fault(&fault))?;
+        let Some(mask) = &endpoint.mask else {
+            return Ok(());
+        };
+        let paths = match &mask.body {
+            Some(path) => codec.field_body_mask(path, json),
+            None => codec.body_mask(mask.message, json),
+        };
+        let mut encoded = Vec::new();
+        for path in paths.map_err(|fault| fault::body_fault(&fault))? {
+            wire::put_bytes(1, path.as_bytes(), &mut encoded);
+        }
+        wire::put_bytes(mask.number, &encoded, out);
+        Ok(())
+    }
+
+    /// Bytes as they are, with the media type where it is given.
+    fn write_raw(&self, place: RawPlace, with_type: bool, data: &[u8], out: &mut Vec<u8>) {
+        let content_type = self
+            .content_type
+            .as_deref()
+            .filter(|t| with_type && std::str::from_utf8(t).is_ok());
+        let put = |out: &mut Vec<u8>| {
+            if let Some(content_type) = content_type {
+                wire::put_bytes(1, content_type, out);
+            }
+            if !data.is_empty() {
+                wire::put_bytes(2, data, out);
+            }
+        };
+        match place {
+            RawPlace::Message => put(out),
+            RawPlace::Field(number) => {
+                let mut raw = Vec::with_capacity(data.len() + 64);
+                put(&mut raw);
+                wire::put_bytes(number, &raw, out);
+            }
+        }
+    }
+
+    /// One message of a stream given as JSON, framed; as a status where it does not fit.
+    pub(crate) fn json_message(&self, json: &[u8]) -> Result<Bytes, Status> {
+        self.json_frame(json).map_err(|fault| self.refuse(&fault))
+    }
+
+    fn json_frame(&self, json: &[u8]) -> Result<Bytes, Box<Fault>> {
+        self.frame(json.len(), |endpoint, out| {
+            self.write_json(endpoint, json, out)
+        })
+    }
+
+    /// The fault as the service gets it; the reply finds it too.
+    fn refuse(&self, fault: &Fault) -> Status {
+        self.faults.keep(fault);
+        fault.to_status()
+    }
+}
+
+/// The next bytes of a body, within a time; none at its end.
+async fn next_data<B>(
+    incoming: &mut Pin<Box<B>>,
+    within: std::time::Duration,
+) -> Result<Option<Bytes>, Box<Fault>>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let next = std::future::poll_fn(|cx| {
+        loop {
+            return match std::task::ready!(incoming.as_mut().poll_frame(cx)) {
+                None => Poll::Ready(Ok(None)),
+                Some(Err(error)) => Poll::Ready(Err(unreadable(&error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => continue,
+                    Ok(data) => Poll::Ready(Ok(Some(data))),
+                    Err(_) => continue,
+                },
+            };
+        }
+    });
+    match tokio::time::timeout(within, next).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(fault::timed_out()),
+    }
+}
+
+fn unreadable(error: &impl std::fmt::Display) -> Box<Fault> {
+    let message = format!("the request body could not be read: {error}");
+    bad_request("BODY_UNREADABLE", message)
+}
+
+/// A frame of data, or the end by a status.
+type Outgoing = Result<Frame<Bytes>, Status>;
