@@ -1,0 +1,58 @@
+//! `pulpo-gateway`: REST in front of any gRPC server.
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use pulpo_gateway_proxy::{
+    args::Args,
+    run::{Proxy, threads},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let config = args.config()?;
+    if args.print_config {
+        return print(&config.print()?);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads(config.server.workers))
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(async {
+        if args.check {
+            if let Err(faults) = config.check() {
+                bail!("the configuration is wrong:\n  {}", faults.join("\n  "));
+            }
+            return Ok(());
+        }
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let proxy = Proxy::bind(config).await?;
+        proxy
+            .run(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await
+    })
+}
+
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}

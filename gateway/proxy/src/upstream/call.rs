@@ -1,0 +1,274 @@
+//! One call: its request sent, its reply received.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::{Request, Response, StatusCode, request::Parts};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Status, body::Body};
+
+use super::{
+    Shared,
+    pump::{Failure, Pump},
+    slot::Slot,
+};
+
+/// Headers that mean something to one HTTP/1.1 connection only; HTTP/2 forbids them (RFC 9113, section 8.2.2).
+const OF_ONE_CONNECTION: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+];
+
+/// The future of a reply.
+pub struct Call {
+    state: State,
+}
+
+enum State {
+    Refused(Status),
+    /// No connection is open; one may be soon.
+    Waiting(Box<Waiting>),
+    Sent(Sent),
+}
+
+struct Waiting {
+    opening: Pin<Box<dyn Future<Output = Option<SendRequest<Bytes>>> + Send>>,
+    request: Option<(Parts, Body, OwnedSemaphorePermit, TaskTracker)>,
+}
+
+struct Sent {
+    response: ResponseFuture,
+    pump: Option<Pump>,
+    permit: Option<OwnedSemaphorePermit>,
+    tasks: TaskTracker,
+}
+
+impl Call {
+    /// A call that is not made, answered with this status.
+    pub fn refused(status: Status) -> Self {
+        State::Refused(status).into()
+    }
+
+    pub(super) fn start(shared: &Arc<Shared>, request: Request<Body>) -> Self {
+        let permit = match shared.admit() {
+            Ok(permit) => permit,
+            Err(status) => return State::Refused(status).into(),
+        };
+        let (mut parts, body) = request.into_parts();
+        shared.address(&mut parts);
+        for name in OF_ONE_CONNECTION {
+            parts.headers.remove(name);
+        }
+        let tasks = shared.tasks.clone();
+        if let Some(sender) = shared.in_turn().find_map(Slot::sender) {
+            return State::send(sender, parts, body, permit, tasks).into();
+        }
+        let Some(slot) = shared.in_turn().next() else {
+            return State::Refused(unreachable_now()).into();
+        };
+        State::Waiting(Box::new(Waiting {
+            opening: Box::pin(slot.ready(shared.limits.connect_timeout)),
+            request: Some((parts, body, permit, tasks)),
+        }))
+        .into()
+    }
+}
+
+impl State {
+    fn send(
+        mut sender: SendRequest<Bytes>,
+        parts: Parts,
+        body: Body,
+        permit: OwnedSemaphorePermit,
+        tasks: TaskTracker,
+    ) -> Self {
+        let has_body = !body.is_end_stream();
+        match sender.send_request(Request::from_parts(parts, ()), !has_body) {
+            Ok((response, stream)) => State::Sent(Sent {
+                response,
+                pump: has_body.then(|| Pump::new(body, stream)),
+                permit: Some(permit),
+                tasks,
+            }),
+            Err(error) => State::Refused(broken(&error)),
+        }
+    }
+}
+
+impl From<State> for Call {
+    fn from(state: State) -> Self {
+        Self { state }
+    }
+}
+
+impl Future for Call {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            let response = match &mut this.state {
+                State::Refused(status) => status.clone().into_http(),
+                State::Waiting(waiting) => {
+                    let sender = ready!(waiting.opening.as_mut().poll(cx));
+                    this.state = match (sender, waiting.request.take()) {
+                        (Some(sender), Some((parts, body, permit, tasks))) => {
+                            State::send(sender, parts, body, permit, tasks)
+                        }
+                        _ => State::Refused(unreachable_now()),
+                    };
+                    continue;
+                }
+                State::Sent(sent) => ready!(sent.poll(cx)),
+            };
+            return Poll::Ready(Ok(response));
+        }
+    }
+}
+
+impl Sent {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        if let Some(pump) = &mut self.pump
+            && let Poll::Ready(sent) = Pin::new(pump).poll(cx)
+        {
+            self.pump = None;
+            if let Err(Failure::Body(status)) = sent {
+                return Poll::Ready(status.into_http());
+            }
+        }
+        Poll::Ready(match ready!(Pin::new(&mut self.response).poll(cx)) {
+            Ok(response) => self.reply(response),
+            Err(error) => broken(&error).into_http(),
+        })
+    }
+
+    fn reply(&mut self, response: Response<RecvStream>) -> Response<Body> {
+        let (parts, stream) = response.into_parts();
+        if parts.status != StatusCode::OK && !parts.headers.contains_key(Status::GRPC_STATUS) {
+            return not_grpc(parts.status).into_http();
+        }
+        // A server that answers before it has the whole request goes on taking it meanwhile, at its own pace.
+        let sending = self.pump.take().map(|pump| {
+            let sending = self.tasks.spawn(async move {
+                // What went wrong is told by the reply.
+                let _ = pump.await;
+            });
+            AbortOnDrop(sending.abort_handle())
+        });
+        let body = Reply {
+            stream,
+            is_read: false,
+            _sending: sending,
+            _permit: self.permit.take(),
+        };
+        Response::from_parts(parts, Body::new(body))
+    }
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The body of a reply: its messages, then its trailers.
+struct Reply {
+    stream: RecvStream,
+    is_read: bool,
+    _sending: Option<AbortOnDrop>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl HttpBody for Reply {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        if !this.is_read {
+            match ready!(this.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Asked for more only now: what is not read holds the server back.
+                    let _ = this.stream.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(broken(&error)))),
+                None => this.is_read = true,
+            }
+        }
+        Poll::Ready(match ready!(this.stream.poll_trailers(cx)) {
+            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+            Err(error) => Some(Err(broken(&error))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+fn unreachable_now() -> Status {
+    Status::unavailable("the upstream cannot be reached; try again")
+}
+
+/// A call that ended without a status of its own, by the table for HTTP/2 errors in gRPC's protocol description.
+fn broken(error: &h2::Error) -> Status {
+    tracing::debug!(%error, "a call to the upstream broke");
+    let is_of_stream = error.is_reset();
+    match error.reason() {
+        Some(Reason::CANCEL) if is_of_stream => {
+            Status::cancelled("the upstream cancelled the call")
+        }
+        Some(Reason::ENHANCE_YOUR_CALM) if is_of_stream => {
+            Status::resource_exhausted("the upstream has no room for the call")
+        }
+        Some(Reason::INADEQUATE_SECURITY) if is_of_stream => {
+            Status::permission_denied("the upstream asks for a safer connection")
+        }
+        Some(reason) if is_of_stream && reason != Reason::REFUSED_STREAM => {
+            Status::internal("the upstream broke off the call")
+        }
+        _ => Status::unavailable("the connection to the upstream broke; try again"),
+    }
+}
+
+/// An HTTP answer that is none of gRPC's, by the table in gRPC's description of HTTP status codes.
+fn not_grpc(status: StatusCode) -> Status {
+    let code = match status.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502 | 503 | 504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    Status::new(
+        code,
+        format!("the upstream answered with HTTP status {}", status.as_u16()),
+    )
+}

@@ -1,0 +1,71 @@
+//! REST requests, good and bad.
+
+use serde_json::{Value, json};
+
+use crate::{
+    gateway::{Gateway, config, reflected},
+    upstream::{Reflection, Upstream},
+};
+
+#[tokio::test]
+async fn requests_reach_the_server_and_replies_come_back() {
+    for reflection in [Reflection::V1, Reflection::V1Alpha] {
+        let upstream = Upstream::start(reflection).await;
+        let gateway = Gateway::start(config(reflected(&upstream.url()))).await;
+        let item = gateway.get("/v1/items/lamp").await;
+        assert_eq!(item.status(), 200);
+        assert_eq!(item.headers()["content-type"], "application/json");
+        assert_eq!(
+            item.text().await.unwrap(),
+            r#"{"name":"lamp","priceCents":"1250","tags":["a","b"]}"#
+        );
+        let made = gateway
+            .client
+            .post(gateway.url("/v1/items"))
+            .json(&json!({"name": "x".repeat(200_000), "price_cents": "7"}))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(made.status(), 200);
+        let made: Value = made.json().await.unwrap();
+        assert_eq!(made["name"].as_str().unwrap().len(), 200_000);
+        assert_eq!(made["priceCents"], "7");
+        gateway.stop().await;
+        upstream.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn errors_are_a_status_or_a_problem() {
+    let upstream = Upstream::start(Reflection::V1).await;
+    let gateway = Gateway::start(config(reflected(&upstream.url()))).await;
+    let missing = gateway.get("/v1/items/missing").await;
+    assert_eq!(missing.status(), 404);
+    assert_eq!(
+        missing.json::<Value>().await.unwrap(),
+        json!({"code": 5, "message": "there is no such item", "details": []})
+    );
+    let problem = gateway
+        .client
+        .post(gateway.url("/v1/items"))
+        .header("accept", "application/problem+json, application/json")
+        .header("content-type", "application/json")
+        .body(r#"{"price_cents": "many"}"#)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(problem.status(), 400);
+    assert_eq!(
+        problem.headers()["content-type"],
+        "application/problem+json"
+    );
+    let problem: Value = problem.json().await.unwrap();
+    assert_eq!(problem["title"], "Bad Request");
+    assert_eq!(problem["instance"], "/v1/items");
+    assert_eq!(
+        problem["details"][1]["fieldViolations"][0]["field"],
+        "priceCents"
+    );
+    gateway.stop().await;
+    upstream.stop().await;
+}

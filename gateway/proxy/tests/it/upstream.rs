@@ -1,0 +1,226 @@
+//! A real gRPC server: tonic on a free port, which can be stopped and started again.
+
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc};
+
+use futures_util::{Stream, StreamExt};
+use http::{Request, Response};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Status, Streaming,
+    body::Body,
+    server::{Grpc, NamedService, StreamingService, UnaryService},
+    service::Routes,
+};
+use tonic_prost::ProstCodec;
+use tower::Service;
+
+/// `shop.v1.GetItemRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct GetItemRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+}
+
+/// `shop.v1.Item`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Item {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(int64, tag = "2")]
+    pub(crate) price_cents: i64,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) tags: Vec<String>,
+}
+
+/// The service; calls named `slow` wait for a permit of `gate`.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    gate: Arc<Semaphore>,
+    arrived: Arc<Notify>,
+}
+
+impl NamedService for Shop {
+    const NAME: &'static str = "shop.v1.Shop";
+}
+
+type Reply<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send>>;
+type Items = Pin<Box<dyn Stream<Item = Result<Item, Status>> + Send>>;
+
+impl UnaryService<GetItemRequest> for Shop {
+    type Response = Item;
+    type Future = Reply<Item>;
+
+    fn call(&mut self, request: tonic::Request<GetItemRequest>) -> Self::Future {
+        let (gate, arrived) = (self.gate.clone(), self.arrived.clone());
+        Box::pin(async move {
+            let id = request.metadata().get("x-request-id").cloned();
+            let name = request.into_inner().name;
+            match name.as_str() {
+                "missing" => return Err(Status::not_found("there is no such item")),
+                "slow" => {
+                    arrived.notify_one();
+                    drop(gate.acquire().await);
+                }
+                _ => {}
+            }
+            let mut reply = tonic::Response::new(Item {
+                name,
+                price_cents: 1250,
+                tags: vec!["a".to_owned(), "b".to_owned()],
+            });
+            if let Some(id) = id {
+                reply.metadata_mut().insert("x-seen-id", id);
+            }
+            Ok(reply)
+        })
+    }
+}
+
+/// Gives the item back.
+struct Echo;
+
+impl UnaryService<Item> for Echo {
+    type Response = Item;
+    type Future = Reply<Item>;
+
+    fn call(&mut self, request: tonic::Request<Item>) -> Self::Future {
+        Box::pin(async move { Ok(tonic::Response::new(request.into_inner())) })
+    }
+}
+
+impl StreamingService<Item> for Echo {
+    type Response = Item;
+    type ResponseStream = Items;
+    type Future = Reply<Items>;
+
+    fn call(&mut self, request: tonic::Request<Streaming<Item>>) -> Self::Future {
+        Box::pin(async move {
+            let items: Items = Box::pin(request.into_inner());
+            Ok(tonic::Response::new(items))
+        })
+    }
+}
+
+impl Service<Request<Body>> for Shop {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let shop = self.clone();
+        Box::pin(async move {
+            let method = request.uri().path().rsplit('/').next().map(str::to_owned);
+            Ok(match method.as_deref() {
+                Some("GetItem") => Grpc::new(ProstCodec::default()).unary(shop, request).await,
+                Some("CreateItem" | "Plain") => {
+                    Grpc::new(ProstCodec::default()).unary(Echo, request).await
+                }
+                Some("Talk") => {
+                    Grpc::new(ProstCodec::default())
+                        .streaming(Echo, request)
+                        .await
+                }
+                _ => Status::unimplemented("no such method").into_http(),
+            })
+        })
+    }
+}
+
+/// The descriptors of the service, as protoc writes them.
+pub(crate) fn descriptor_set(include_imports: bool) -> Vec<u8> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
+    let known = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+    let mut compiler = protox::Compiler::new([root, known]).unwrap();
+    compiler
+        .include_imports(include_imports)
+        .open_file("shop/v1/shop.proto")
+        .unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+/// Which reflection the server has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reflection {
+    V1,
+    V1Alpha,
+}
+
+/// A running server.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    /// Lets `slow` calls go on.
+    pub(crate) gate: Arc<Semaphore>,
+    arrived: Arc<Notify>,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Upstream {
+    pub(crate) async fn start(reflection: Reflection) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), reflection).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr, reflection: Reflection) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+        let set = descriptor_set(true);
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(&set);
+        let mut routes = Routes::new(Shop {
+            gate: gate.clone(),
+            arrived: arrived.clone(),
+        });
+        routes = match reflection {
+            Reflection::V1 => routes.add_service(builder.build_v1().unwrap()),
+            Reflection::V1Alpha => routes.add_service(builder.build_v1alpha().unwrap()),
+        };
+        let stop = CancellationToken::new();
+        let incoming = futures_util::stream::unfold(listener, |listener| async {
+            let accepted = listener.accept().await.map(|(stream, _)| stream);
+            Some((accepted, listener))
+        });
+        let stopped = stop.clone().cancelled_owned();
+        let serving = tokio::spawn(async move {
+            tonic::transport::Server::builder()
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(incoming.boxed(), stopped)
+                .await
+                .unwrap();
+        });
+        Self {
+            address,
+            gate,
+            arrived,
+            stop,
+            serving,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until a `slow` call is there.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Stops it gracefully: calls in flight end first.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap();
+    }
+}
