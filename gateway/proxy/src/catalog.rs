@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
-use pulpo_gateway::surface::{Surface, SurfaceOptions};
+use pulpo_gateway::surface::{Limits, Surface, SurfaceOptions};
 
 use crate::{
     config::{self, Config},
@@ -241,12 +241,13 @@ fn absent(config: &config::Surface, pool: &DescriptorPool) -> Vec<String> {
 
 fn options(config: &config::Surface) -> SurfaceOptions {
     SurfaceOptions {
-        name: "surface",
         profile: config.json.into(),
-        envelope: None,
-        errors: Arc::new(Errors::new(config.errors)),
-        max_body_bytes: config.max_body_bytes,
-        body_timeout: Duration::from_millis(config.body_timeout_ms),
-        unmatched: None,
+        has_problem_json: true,
+        limits: Limits {
+            max_body_bytes: config.max_body_bytes,
+            body_timeout: Duration::from_millis(config.body_timeout_ms),
+            ..Limits::default()
+        },
+        ..SurfaceOptions::new(&*config.name, Arc::new(Errors::new(config.errors)))
     }
 }
