@@ -51,14 +51,6 @@ impl App {
             .jwt_secret
             .as_ref()
             .context("no JWT secret: set PULPO_JWT_SECRET")?;
-        let master_key = config
-            .secrets
-            .master_key
-            .as_ref()
-            .context("no master key: set PULPO_MASTER_KEY")?;
-        let mut key = [0; 32];
-        hex::decode_to_slice(master_key.expose(), &mut key)
-            .context("PULPO_MASTER_KEY must be 64 hex digits")?;
         ensure!(
             jwt_secret.expose().len() >= 32,
             "PULPO_JWT_SECRET must have at least 32 characters"
@@ -79,7 +71,7 @@ impl App {
         };
         Ok(Self {
             rates: Rates::new(db.clone()),
-            secrets: Secrets::new(key),
+            secrets: Secrets::configured(&config.secrets)?,
             metrics: telemetry::metrics_handle()?,
             authenticator: Arc::new(authenticator),
             config: Arc::new(config),

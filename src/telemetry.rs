@@ -1,7 +1,9 @@
 //! Logs, traces and metrics.
 //!
-//! Log lines go to standard error, for people or as JSON; spans go to an OTLP collector when one is configured; metrics
-//! are collected in the process and shown by the surfaces that document them.
+//! Log lines go to standard error, for people or as JSON; spans go to an OTLP collector when one is configured (`traces`);
+//! metrics are collected in the process and shown by the surfaces that document them.
+
+mod traces;
 
 use std::{
     io::IsTerminal,
@@ -12,14 +14,23 @@ use std::{
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::WithExportConfig;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::{Log, LogFormat};
 
+pub use traces::{continue_trace, record_outcome};
+
 /// How often collected samples are folded together, so that metrics nobody reads take no more memory.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long the last traces may take to reach the collector.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Traces that are still to be sent. Shut it down before the process ends.
 #[derive(Debug)]
@@ -29,7 +40,7 @@ impl Telemetry {
     /// Sends what is left. Call it while the runtime still runs, from a thread that may block.
     pub fn shut_down(self) {
         if let Some(provider) = self.0
-            && let Err(error) = provider.shutdown()
+            && let Err(error) = provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT)
         {
             tracing::warn!(error = %error, "the last traces could not be sent");
         }
@@ -42,12 +53,23 @@ impl Telemetry {
 /// # Errors
 /// A filter or endpoint that cannot be understood, or a second call.
 pub fn init(config: &Log, format: LogFormat) -> Result<Telemetry> {
-    let filter = EnvFilter::try_new(&config.filter)
+    // The exporter reports every failed attempt; `traces` says the same once.
+    let filter = EnvFilter::try_new(format!("opentelemetry=off,{}", config.filter))
         .with_context(|| format!("log.filter {:?}", config.filter))?;
-    let provider = config.otlp_endpoint.as_deref().map(exporter).transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("pulpo")));
+    let provider = config
+        .otlp_endpoint
+        .as_deref()
+        .map(traces::provider)
+        .transpose()?;
+    // Whatever is logged, every call is traced; and the exporter's own calls are not.
+    let traced = Targets::new().with_target("pulpo", LevelFilter::INFO);
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("pulpo"))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(traced)
+    });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.format.unwrap_or(format) {
         LogFormat::Console => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -59,24 +81,10 @@ pub fn init(config: &Log, format: LogFormat) -> Result<Telemetry> {
             .boxed(),
     };
     tracing_subscriber::registry()
-        .with(filter)
         .with(traces)
-        .with(lines)
+        .with(lines.with_filter(filter))
         .try_init()?;
     Ok(Telemetry(provider))
-}
-
-fn exporter(endpoint: &str) -> Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .with_context(|| format!("log.otlp_endpoint {endpoint:?}"))?;
-    let resource = Resource::builder().with_service_name("pulpo").build();
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build())
 }
 
 /// The handle of the process-wide metrics recorder, installed on the first call.

@@ -1,6 +1,7 @@
-//! `pulpo admin`: what an operator creates, by the same rules as at the doors. Every command prints one JSON object.
+//! `pulpo admin`: what an operator creates and rotates, by the same rules as at the doors. Every command prints one JSON object.
 
 use anyhow::{Context, Result, anyhow};
+use chrono::TimeDelta;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,10 +19,27 @@ use crate::{
         users::UserRole,
     },
     pay::{admin as pay, money},
-    secrets::Secrets,
+    secrets::{
+        Secrets,
+        rotation::{self, SealedColumn},
+    },
 };
 
-/// What to create.
+/// What is sealed, all of it: what is missing here stays under its old data key.
+const SEALED: [SealedColumn; 2] = [
+    SealedColumn {
+        table: "connections",
+        column: "secret",
+        context_prefix: "connection:",
+    },
+    SealedColumn {
+        table: "integrations",
+        column: "secrets",
+        context_prefix: "integration:",
+    },
+];
+
+/// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Admin {
     /// Creates an organisation.
@@ -119,6 +137,14 @@ pub(super) enum Admin {
         #[arg(long)]
         webhook_secret: Option<String>,
     },
+    /// Puts new keys for old while servers run: wraps data keys with PULPO_MASTER_KEY instead of
+    /// PULPO_PREVIOUS_MASTER_KEY, makes new data keys for old ones, and seals every secret with the newest. May be
+    /// stopped and started again.
+    RotateSecrets {
+        /// Data keys older than this many days are replaced; 0 replaces all.
+        #[arg(long, default_value_t = 90)]
+        max_age_days: u32,
+    },
 }
 
 /// The APIs that have keys.
@@ -145,7 +171,7 @@ impl From<Api> for KeyKind {
     }
 }
 
-/// Creates it in the database at `url`, which is brought up to date first.
+/// Does it in the database at `url`, which is brought up to date first.
 pub(super) async fn run(command: Admin, config: &Config, url: &str) -> Result<()> {
     migrate::run(url).await?;
     let db = Db::new(url, 1);
@@ -200,6 +226,9 @@ pub(super) async fn run(command: Admin, config: &Config, url: &str) -> Result<()
                    "available": money::format_minor(row.available_minor)})
         }
         Admin::Connection { .. } => create_connection(&db, &clock, config, command).await?,
+        Admin::RotateSecrets { max_age_days } => {
+            rotate_secrets(&db, &clock, config, max_age_days).await?
+        }
     };
     console::line(&serde_json::to_string_pretty(&created)?)
 }
@@ -254,12 +283,7 @@ async fn create_connection(
     else {
         return Ok(Value::Null);
     };
-    let master_key = config.secrets.master_key.as_ref();
-    let master_key =
-        master_key.context("PULPO_MASTER_KEY is not set; give the one the server runs with")?;
-    let mut key = [0; 32];
-    hex::decode_to_slice(master_key.expose(), &mut key)?;
-    let secrets = Secrets::new(key);
+    let secrets = Secrets::configured(&config.secrets)?;
     let settings: Value =
         serde_json::from_str(&settings).context("--settings must be a JSON object")?;
     let now = clock.now();
@@ -280,5 +304,27 @@ async fn create_connection(
     Ok(
         json!({"connection_id": row.id, "organization_id": row.org_id, "connector": row.connector_type,
               "state": row.state}),
+    )
+}
+
+async fn rotate_secrets(
+    db: &Db,
+    clock: &Clock,
+    config: &Config,
+    max_age_days: u32,
+) -> Result<Value> {
+    let secrets = Secrets::configured(&config.secrets)?;
+    let now = clock.now();
+    let rewrapped = rotation::rotate_master_key(db, &secrets, now)
+        .await
+        .context("does every data key open under PULPO_MASTER_KEY or PULPO_PREVIOUS_MASTER_KEY?")?;
+    let made_before = now - TimeDelta::days(i64::from(max_age_days));
+    let made = rotation::rotate_data_keys(db, &secrets, made_before, now).await?;
+    let mut resealed = 0;
+    for column in SEALED {
+        resealed += rotation::reseal(db, &secrets, column).await?;
+    }
+    Ok(
+        json!({"data_keys_rewrapped": rewrapped, "data_keys_made": made, "secrets_resealed": resealed}),
     )
 }

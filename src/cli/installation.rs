@@ -42,6 +42,7 @@ pub(super) fn read(secrets: &mut Secrets, data_dir: &Path) -> Result<()> {
         .secrets;
     let fill = |place: &mut Option<Secret>, kept: Option<Secret>| *place = place.take().or(kept);
     fill(&mut secrets.master_key, kept.master_key);
+    fill(&mut secrets.previous_master_key, kept.previous_master_key);
     fill(&mut secrets.jwt_secret, kept.jwt_secret);
     fill(&mut secrets.mcp_api_key, kept.mcp_api_key);
     Ok(())

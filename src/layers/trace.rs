@@ -7,6 +7,7 @@ use tonic::{Code, Status, body::Body};
 use tracing::Instrument;
 
 use super::{Next, RequestId, Step, route::rule};
+use crate::telemetry;
 
 /// Names the call in logs, traces and metrics.
 pub(super) struct Trace;
@@ -24,10 +25,12 @@ impl Step for Trace {
             .map(|id| id.0.clone())
             .unwrap_or_default();
         let span = tracing::info_span!("call", method = %rule.path, request_id = %request_id);
+        telemetry::continue_trace(&span, request.headers());
         let began = Instant::now();
         let response = next.run(request).instrument(span.clone()).await;
         let elapsed = began.elapsed();
         let code = code_of(&response);
+        telemetry::record_outcome(&span, code);
         let labels = [("method", rule.path.clone()), ("code", format!("{code:?}"))];
         metrics::counter!("pulpo_calls_total", &labels).increment(1);
         metrics::histogram!("pulpo_call_duration_seconds", "surface" => rule.surface.as_str())

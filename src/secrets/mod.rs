@@ -4,20 +4,18 @@
 //! stored wrapped by the master key, which only the configuration knows. A sealed secret opens for its organisation
 //! and its context only (say, `connection:<id>`), so a row copied elsewhere is of no use.
 //!
-//! `envelope` is the cryptography; this file keeps the keys. Nothing is cached: a key made in a transaction that is
+//! `envelope` is the cryptography, `rotation` gives new keys for old; this file keeps the keys. Nothing is cached: a key made in a transaction that is
 //! rolled back must not outlive it, and unwrapping costs less than the query for it.
 
 mod envelope;
+pub mod rotation;
 pub mod schema;
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use aws_lc_rs::error::Unspecified;
-use chrono::{DateTime, Utc};
-use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, QueryResult,
-    sql_types::{Array, Binary, Integer, Text, Timestamptz},
-};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 
 use self::{
@@ -25,17 +23,17 @@ use self::{
     schema::data_keys,
 };
 use crate::{
+    config,
     db::Conn,
     error::{Error, Result},
 };
-
-/// Keys that are wrapped anew per statement.
-const REWRAP_BATCH: i64 = 500;
 
 /// Seals and opens secrets; cheap to clone.
 #[derive(Clone)]
 pub struct Secrets {
     master_key: Arc<[u8; KEY_LEN]>,
+    /// Opens what is not wrapped with the new one yet; wraps nothing.
+    previous_master_key: Option<Arc<[u8; KEY_LEN]>>,
 }
 
 /// A data key, ready to use.
@@ -49,7 +47,35 @@ impl Secrets {
     pub fn new(master_key: [u8; 32]) -> Self {
         Self {
             master_key: Arc::new(master_key),
+            previous_master_key: None,
         }
+    }
+
+    /// The same, which also opens what the master key before this one wrapped.
+    #[must_use]
+    pub fn with_previous(mut self, master_key: [u8; 32]) -> Self {
+        self.previous_master_key = Some(Arc::new(master_key));
+        self
+    }
+
+    /// Secrets under the configured master keys.
+    ///
+    /// # Errors
+    /// There is none, or one is not 64 hexadecimal digits.
+    pub fn configured(config: &config::Secrets) -> anyhow::Result<Self> {
+        let decode = |key: &config::Secret, variable: &str| {
+            let mut bytes = [0; KEY_LEN];
+            hex::decode_to_slice(key.expose(), &mut bytes)
+                .with_context(|| format!("{variable} must be 64 hexadecimal digits"))?;
+            anyhow::Ok(bytes)
+        };
+        let key = config.master_key.as_ref();
+        let key = key.context("no master key: set PULPO_MASTER_KEY")?;
+        let secrets = Self::new(decode(key, "PULPO_MASTER_KEY")?);
+        Ok(match &config.previous_master_key {
+            Some(key) => secrets.with_previous(decode(key, "PULPO_PREVIOUS_MASTER_KEY")?),
+            None => secrets,
+        })
     }
 
     /// Encrypts `plaintext` for one place of one organisation. Makes the organisation's first data key if it has none.
@@ -100,22 +126,6 @@ impl Secrets {
         envelope::open(&data_key.key, secret(org_id, context), sealed).map_err(failed("opening"))
     }
 
-    /// Gives the organisation a new data key, used from now on; answers its version. What is sealed stays readable and
-    /// moves to the new key when it is sealed again.
-    pub async fn rotate_data_key(&self, conn: &mut Conn, org_id: &str) -> Result<u32> {
-        let version = self
-            .current(conn, org_id)
-            .await?
-            .map_or(1, |data_key| data_key.version + 1);
-        if self.insert(conn, org_id, version).await? == 0 {
-            return Err(Error::conflict(
-                "DATA_KEY_ROTATED",
-                "Somebody else rotated the data key at the same time",
-            ));
-        }
-        Ok(version)
-    }
-
     async fn current(&self, conn: &mut Conn, org_id: &str) -> Result<Option<DataKey>> {
         let newest: Option<(i32, Vec<u8>)> = data_keys::table
             .filter(data_keys::org_id.eq(org_id))
@@ -146,23 +156,25 @@ impl Secrets {
 
     fn wrap_key(&self, org_id: &str, version: u32, key: &[u8; KEY_LEN]) -> Result<Vec<u8>> {
         let context = version.to_string();
-        let purpose = Purpose {
-            kind: "pulpo data key",
-            org_id,
-            context: &context,
-        };
-        envelope::seal(&self.master_key, version, purpose, key)
+        envelope::seal(&self.master_key, version, data_key(org_id, &context), key)
             .map_err(failed("wrapping a data key"))
+    }
+
+    /// Whether the master key of now wrapped it.
+    fn is_current(&self, org_id: &str, version: u32, wrapped: &[u8]) -> bool {
+        let context = version.to_string();
+        envelope::open(&self.master_key, data_key(org_id, &context), wrapped).is_ok()
     }
 
     fn unwrap_key(&self, org_id: &str, version: u32, wrapped: &[u8]) -> Result<DataKey> {
         let context = version.to_string();
-        let purpose = Purpose {
-            kind: "pulpo data key",
-            org_id,
-            context: &context,
+        let purpose = data_key(org_id, &context);
+        let opened = envelope::open(&self.master_key, purpose, wrapped);
+        let opened = match (opened, &self.previous_master_key) {
+            (Err(_), Some(previous)) => envelope::open(previous, purpose, wrapped),
+            (opened, _) => opened,
         };
-        let key = envelope::open(&self.master_key, purpose, wrapped).map_err(failed(
+        let key = opened.map_err(failed(
             "unwrapping a data key; is the master key the one it was wrapped with?",
         ))?;
         let key = key
@@ -172,64 +184,12 @@ impl Secrets {
     }
 }
 
-/// Wraps every data key with the master key of `new` instead of that of `old`; answers how many. Run it in one
-/// transaction while no process works with the old key; keys that `new` opens already stay as they are.
-pub async fn rewrap(
-    conn: &mut Conn,
-    old: &Secrets,
-    new: &Secrets,
-    now: DateTime<Utc>,
-) -> Result<usize> {
-    let (mut changed, mut after) = (0, (String::new(), 0));
-    loop {
-        let rows = page(conn, &after).await?;
-        let Some(last) = rows.last() else {
-            return Ok(changed);
-        };
-        after = (last.0.clone(), last.1);
-        let (mut orgs, mut versions, mut boxes) = (Vec::new(), Vec::new(), Vec::new());
-        for (org_id, version, wrapped) in rows {
-            if new
-                .unwrap_key(&org_id, version.unsigned_abs(), &wrapped)
-                .is_ok()
-            {
-                continue;
-            }
-            let data_key = old.unwrap_key(&org_id, version.unsigned_abs(), &wrapped)?;
-            boxes.push(new.wrap_key(&org_id, data_key.version, &data_key.key)?);
-            orgs.push(org_id);
-            versions.push(version);
-        }
-        changed += diesel::sql_query(
-            "UPDATE data_keys AS d SET wrapped = g.wrapped, rewrapped_at = $4
-             FROM unnest($1::text[], $2::integer[], $3::bytea[]) AS g(org_id, version, wrapped)
-             WHERE d.org_id = g.org_id AND d.version = g.version",
-        )
-        .bind::<Array<Text>, _>(orgs)
-        .bind::<Array<Integer>, _>(versions)
-        .bind::<Array<Binary>, _>(boxes)
-        .bind::<Timestamptz, _>(now)
-        .execute(conn)
-        .await?;
+fn data_key<'a>(org_id: &'a str, version: &'a str) -> Purpose<'a> {
+    Purpose {
+        kind: "pulpo data key",
+        org_id,
+        context: version,
     }
-}
-
-async fn page(
-    conn: &mut Conn,
-    (org_id, version): &(String, i32),
-) -> QueryResult<Vec<(String, i32, Vec<u8>)>> {
-    use diesel::BoolExpressionMethods;
-    let later = data_keys::org_id
-        .eq(org_id)
-        .and(data_keys::version.gt(version));
-    data_keys::table
-        .filter(data_keys::org_id.gt(org_id).or(later))
-        .order((data_keys::org_id, data_keys::version))
-        .select((data_keys::org_id, data_keys::version, data_keys::wrapped))
-        .limit(REWRAP_BATCH)
-        .for_update()
-        .load(conn)
-        .await
 }
 
 fn secret<'a>(org_id: &'a str, context: &'a str) -> Purpose<'a> {
@@ -272,5 +232,17 @@ mod tests {
                 .unwrap_key("org_1", 2, &wrapped)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn the_previous_master_key_opens_and_does_not_wrap() {
+        let old = Secrets::new([1; 32]);
+        let both = Secrets::new([2; 32]).with_previous([1; 32]);
+        let wrapped = old.wrap_key("org_1", 1, &[9; 32]).unwrap();
+        assert_eq!(both.unwrap_key("org_1", 1, &wrapped).unwrap().key, [9; 32]);
+        assert!(!both.is_current("org_1", 1, &wrapped));
+        let wrapped = both.wrap_key("org_1", 1, &[9; 32]).unwrap();
+        assert!(both.is_current("org_1", 1, &wrapped));
+        assert!(old.unwrap_key("org_1", 1, &wrapped).is_err());
     }
 }

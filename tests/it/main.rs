@@ -17,6 +17,7 @@ mod deploy;
 mod grpc;
 mod hub;
 mod integrations;
+mod operation;
 mod pulse;
 mod support;
 mod workspace;

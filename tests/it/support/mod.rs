@@ -186,6 +186,11 @@ impl TestApp {
             .expect("a gRPC connection")
     }
 
+    /// How its database is reached.
+    pub(crate) fn database_url(&self) -> String {
+        postgres::url(&self.database)
+    }
+
     /// The rows of a statement, for what no door shows.
     pub(crate) async fn sql(&self, statement: &str) -> Vec<tokio_postgres::Row> {
         postgres::query(&self.database, statement).await

@@ -1,0 +1,8 @@
+//! The program as its operator runs it: roles, rotation, traces, and a database that dies.
+
+mod housekeeping;
+mod postgres;
+mod program;
+mod roles;
+mod rotation;
+mod traces;
