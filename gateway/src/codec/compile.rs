@@ -12,7 +12,7 @@ use prost_reflect::{
 
 use super::table::{DENSE_MAX, Enum, Field, Form, Kind, Message, Names, Shape, Tables, TagBytes};
 use super::wire::SIZED;
-use crate::profile::{Absent, Enums, Integers, JsonProfile, Names as PrintedNames};
+use crate::profile::{Absent, Enums, Integers, JsonProfile, Names as PrintedNames, Unknown};
 
 /// Deeper nesting than this could overflow a thread's stack.
 const DEPTH_MAX: u32 = 200;
@@ -29,6 +29,7 @@ pub(super) fn compile(
             enums: Vec::new(),
             ids: HashMap::default(),
             safe_integers: profile.integers == Integers::SafeNumbers,
+            ignores_enums: profile.unknown_enums == Unknown::Ignore,
             profile,
         },
         enum_ids: HashMap::new(),
@@ -117,7 +118,7 @@ impl Compiler {
             PrintedNames::Camel => field.json_name(),
             PrintedNames::Proto => field.name(),
         };
-        let key = [&quoted(printed), &b":"[..]].concat();
+        let key = [&b","[..], &quoted(printed), b":"].concat();
         let wire_type = if shape == Shape::PackedList {
             SIZED
         } else {
@@ -132,9 +133,10 @@ impl Compiler {
             oneof,
             printed: printed.into(),
             proto_name: field.name().into(),
-            absent: absent.map(|value| [&key, value.as_slice()].concat().into()),
+            absent: absent.map(|value| [&key[1..], value.as_slice()].concat().into()),
             key: key.into(),
             tag: TagBytes::new(field.number(), wire_type),
+            wire_types: shape.wire_types(kind),
         }
     }
 

@@ -12,9 +12,10 @@
 //!   limit, and no panic on any input.
 //! - No message objects, and no allocation besides the output on the usual way.
 //!
-//! How it is arranged: `compile` makes the `table`s. JSON goes through `scan` (tokens), `read` (messages), `read_value`
+//! How it is arranged: `compile` makes the `table`s. JSON goes through `scan` (tokens; `special` and `skip` are parts of it), `read` (messages), `read_value`
 //! (scalars and own forms), `number` and `time`. The wire goes through `wire` (bytes), `write` (messages in order), `gather`
-//! (messages in any order), `write_known` (own forms) and `print` (scalars). `path` binds single fields, `mask` lists them.
+//! (messages in any order), `write_field` (one field), `write_known` (own forms) and `print` (scalars). `path` binds single
+//! fields, `mask` lists them.
 //!
 //! Own types: `pulpo.type.v1.Decimal` is a JSON number carried digit for digit, `pulpo.type.v1.Json` any JSON value carried
 //! as it was written. A line break in printed JSON can only be white space inside such a `Json`.
@@ -30,10 +31,13 @@ mod print;
 mod read;
 mod read_value;
 mod scan;
+mod skip;
+mod special;
 mod table;
 mod time;
 mod wire;
 mod write;
+mod write_field;
 mod write_known;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
@@ -118,7 +122,7 @@ impl Codec {
         wire: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), WireFault> {
-        self.write(out, |writer| self.write_field(writer, path, wire))
+        self.write(out, |writer| writer.field_at(path, wire))
     }
 
     /// Appends one value of a field given as text: a path variable, query parameter or header. On a fault `out` is as before.
@@ -220,35 +224,6 @@ impl Codec {
             out.truncate(start);
             stop.into_fault()
         })
-    }
-
-    fn write_field(
-        &self,
-        writer: &mut Writer<'_, '_>,
-        path: &FieldPath,
-        wire: &[u8],
-    ) -> Written<()> {
-        let Some((&last, outer)) = path.steps.split_last() else {
-            return Ok(());
-        };
-        let mut parts = vec![wire];
-        for &(message, index) in outer {
-            let found = gather::occurrences(self.tables.message(message), &parts)?;
-            parts = gather::of_field(&found, index as usize)
-                .iter()
-                .map(|occurrence| occurrence.bytes)
-                .collect();
-        }
-        let depth = outer.len() as u32;
-        let found = gather::occurrences(self.tables.message(last.0), &parts)?;
-        let run = gather::of_field(&found, last.1 as usize);
-        let field = path::field_at(&self.tables, last);
-        // Printed alone, a map with two values for one key or a message in two parts is as unusual as within its message.
-        match run {
-            [] => writer.absent_value(field, depth),
-            _ => writer.gathered(field, run, depth).map(drop),
-        }
-        .map_err(|stop| stop.within(path.name()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Fields named by a dotted path: `body`, `response_body`, path variables and query parameters.
 
+use smallvec::SmallVec;
+
 use super::fault::{FieldPathFault, Problem, Read, fault};
 use super::number;
 use super::read::Reader;
@@ -151,11 +153,11 @@ pub(super) fn read_text(
             expected: "a field that can be written as text",
         }),
         Shape::Single | Shape::List => {
-            out.extend_from_slice(field.tag.as_slice());
+            field.tag.put(out);
             put_text(tables, field.kind, text, out)
         }
         Shape::PackedList => {
-            out.extend_from_slice(field.tag.as_slice());
+            field.tag.put(out);
             let start = open(out);
             let written = put_text(tables, field.kind, text, out);
             close(out, start);
@@ -170,9 +172,12 @@ pub(super) fn read_text(
     Ok(())
 }
 
-fn open_messages(tables: &Tables, steps: &[(u32, u32)], out: &mut Vec<u8>) -> Vec<usize> {
+/// Where messages begin in the output. Paths are seldom longer.
+type Starts = SmallVec<[usize; 8]>;
+
+fn open_messages(tables: &Tables, steps: &[(u32, u32)], out: &mut Vec<u8>) -> Starts {
     let open_message = |&step: &(u32, u32)| {
-        out.extend_from_slice(field_at(tables, step).tag.as_slice());
+        field_at(tables, step).tag.put(out);
         open(out)
     };
     steps.iter().map(open_message).collect()
@@ -239,7 +244,7 @@ fn put_message_text(
         Form::Duration => put_duration(bytes, out),
         Form::FieldMask => put_field_mask(bytes, true, out),
         Form::Wrapper(kind) => {
-            out.extend_from_slice(TagBytes::new(1, kind.wire_type()).as_slice());
+            TagBytes::new(1, kind.wire_type()).put(out);
             put_text(tables, kind, text, out)
         }
         Form::Decimal if is_number(bytes) => put_decimal(bytes, out),

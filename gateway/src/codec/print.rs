@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fault::WireProblem;
-use super::scan::special;
+use super::special::special;
 use super::table::{Kind, Tables};
 use super::wire::{Wire, unzigzag};
 use crate::profile::{Integers, SAFE_INTEGER_MAX};

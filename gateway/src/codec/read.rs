@@ -104,7 +104,7 @@ impl<'c> Reader<'c, '_, '_> {
     ) -> Read<Option<usize>> {
         // Clients mostly send fields in schema order: compare the next one's whole quoted key before looking anything up.
         if let Some(field) = message.fields.get(guess) {
-            let quoted = &field.key[..field.key.len() - 1];
+            let quoted = field.quoted_name();
             if self.scan.rest().starts_with(quoted) {
                 self.scan.at += quoted.len();
                 return Ok(Some(guess));
@@ -159,12 +159,17 @@ impl<'c> Reader<'c, '_, '_> {
     }
 
     /// Steps over a name the enum does not have, where the profile ignores such.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ignored_enum(&mut self, kind: Kind) -> Read<bool> {
-        let Kind::Enum(id) = kind else {
-            return Ok(false);
-        };
-        if self.tables.profile.unknown_enums == Unknown::Refuse || self.scan.peek() != b'"' {
+        match kind {
+            Kind::Enum(id) if self.tables.ignores_enums => self.unknown_enum(id),
+            _ => Ok(false),
+        }
+    }
+
+    /// Steps over a name the enum does not have.
+    fn unknown_enum(&mut self, id: u32) -> Read<bool> {
+        if self.scan.peek() != b'"' {
             return Ok(false);
         }
         let start = self.scan.at;
@@ -177,6 +182,7 @@ impl<'c> Reader<'c, '_, '_> {
     }
 
     /// Takes a `null` that means the field is absent.
+    #[inline(always)]
     pub(super) fn is_absent(&mut self, field: &Field) -> Read<bool> {
         if self.scan.peek() != b'n'
             || (field.shape == Shape::Single && self.tables.null_is_value(field.kind))
@@ -188,11 +194,12 @@ impl<'c> Reader<'c, '_, '_> {
     }
 
     /// A field's value with its tags.
+    #[inline]
     pub(super) fn field(&mut self, field: &Field, depth: u32) -> Read<()> {
         match field.shape {
             Shape::Single if self.ignored_enum(field.kind)? => Ok(()),
             Shape::Single => {
-                self.out.extend_from_slice(field.tag.as_slice());
+                field.tag.put(self.out);
                 self.value(field.kind, depth)
             }
             Shape::List | Shape::PackedList => self.list(field, depth),
@@ -207,14 +214,14 @@ impl<'c> Reader<'c, '_, '_> {
         let packed = field.shape == Shape::PackedList;
         let mut start = 0;
         if packed {
-            self.out.extend_from_slice(field.tag.as_slice());
+            field.tag.put(self.out);
             start = open(self.out);
         }
         let mut index = 0;
         loop {
             if !self.ignored_enum(field.kind)? {
                 if !packed {
-                    self.out.extend_from_slice(field.tag.as_slice());
+                    field.tag.put(self.out);
                 }
                 self.element(field.kind, depth)
                     .map_err(|fault| fault.within_index(index))?;
@@ -251,7 +258,7 @@ impl<'c> Reader<'c, '_, '_> {
         let value_tag = TagBytes::new(2, value.wire_type());
         let mut keys = Keys::new();
         loop {
-            self.out.extend_from_slice(field.tag.as_slice());
+            field.tag.put(self.out);
             let start = open(self.out);
             let key_at = self.scan.at;
             let text = self.scan.key()?;
@@ -267,7 +274,7 @@ impl<'c> Reader<'c, '_, '_> {
             if self.ignored_enum(value)? {
                 self.out.truncate(start - 1 - field.tag.as_slice().len());
             } else {
-                self.out.extend_from_slice(value_tag.as_slice());
+                value_tag.put(self.out);
                 self.element(value, depth + 1)
                     .map_err(|fault| fault.within_key(&text))?;
                 close(self.out, start);
@@ -280,8 +287,7 @@ impl<'c> Reader<'c, '_, '_> {
 
     /// Writes a map key; a string key is its own identity and nothing is returned.
     fn map_key(&mut self, kind: Kind, text: &[u8], key_at: usize) -> Read<Option<Key<'static>>> {
-        self.out
-            .extend_from_slice(TagBytes::new(1, kind.wire_type()).as_slice());
+        TagBytes::new(1, kind.wire_type()).put(self.out);
         let start = self.out.len();
         match kind {
             Kind::String => {

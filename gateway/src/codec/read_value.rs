@@ -147,8 +147,7 @@ impl<'c> Reader<'c, '_, '_> {
             Form::List => self.list(&message.fields[0], depth),
             Form::Value { structure, list } => self.any_json(structure, list, depth),
             Form::Wrapper(kind) => {
-                self.out
-                    .extend_from_slice(TagBytes::new(1, kind.wire_type()).as_slice());
+                TagBytes::new(1, kind.wire_type()).put(self.out);
                 self.value(kind, depth)
             }
             Form::Decimal => {

@@ -5,9 +5,7 @@
 use std::borrow::Cow;
 
 use super::fault::{Problem, Read, fault};
-
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+use super::special::special;
 
 pub(super) struct Scanner<'a> {
     pub(super) json: &'a [u8],
@@ -40,8 +38,12 @@ impl<'a> Scanner<'a> {
         self.json.get(self.at..).unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn space(&mut self) {
+        // Text written by programs mostly has none.
+        if self.peek() > b' ' {
+            return;
+        }
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
@@ -80,7 +82,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// One more member or element. It is counted before it is read, at every level.
-    #[inline]
+    #[inline(always)]
     fn count(&mut self) -> Read<()> {
         match self.values_left.checked_sub(1) {
             Some(left) => {
@@ -94,7 +96,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After an element: `true` when another one follows, `false` when the object or array was left.
-    #[inline]
+    #[inline(always)]
     pub(super) fn more(&mut self, open: u8) -> Read<bool> {
         self.space();
         let next = self.peek();
@@ -179,7 +181,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string without escapes; of one with escapes nothing is taken.
-    #[inline]
+    #[inline(always)]
     pub(super) fn plain_string(&mut self, expected: &'static str) -> Read<Option<&'a [u8]>> {
         if self.peek() != b'"' {
             return self.unexpected(expected);
@@ -198,7 +200,7 @@ impl<'a> Scanner<'a> {
         self.escaped(&mut |piece| out.extend_from_slice(piece))
     }
 
-    fn escaped(&mut self, take: &mut impl FnMut(&[u8])) -> Read<()> {
+    pub(super) fn escaped(&mut self, take: &mut impl FnMut(&[u8])) -> Read<()> {
         let mut start = self.at + 1;
         loop {
             let end = special(self.json, start);
@@ -276,45 +278,6 @@ impl<'a> Scanner<'a> {
         Ok(code)
     }
 
-    /// Steps over any value; `depth` more levels are allowed in it.
-    pub(super) fn skip(&mut self, depth: u32) -> Read<()> {
-        match self.peek() {
-            b'"' => self.skip_string(),
-            open @ (b'{' | b'[') => {
-                let Some(depth) = depth.checked_sub(1) else {
-                    return self.fault(Problem::TooDeep);
-                };
-                if !self.enter(open, "a value")? {
-                    return Ok(());
-                }
-                loop {
-                    if open == b'{' {
-                        if self.peek() != b'"' {
-                            return self.fault(Problem::Syntax("a quoted name"));
-                        }
-                        self.skip_string()?;
-                        self.colon()?;
-                    }
-                    self.skip(depth)?;
-                    if !self.more(open)? {
-                        return Ok(());
-                    }
-                }
-            }
-            b't' => self.literal(b"true"),
-            b'f' => self.literal(b"false"),
-            b'n' => self.literal(b"null"),
-            _ => self.number("a value").map(drop),
-        }
-    }
-
-    fn skip_string(&mut self) -> Read<()> {
-        if self.plain_string("a string")?.is_some() {
-            return Ok(());
-        }
-        self.escaped(&mut |_| {})
-    }
-
     /// Nothing but white space may follow the outermost value.
     pub(super) fn end(&mut self) -> Read<()> {
         self.space();
@@ -362,30 +325,4 @@ pub(super) fn number_length(text: &[u8]) -> Option<usize> {
 /// Whether the whole text is one JSON number.
 pub(super) fn is_number(text: &[u8]) -> bool {
     number_length(text) == Some(text.len())
-}
-
-/// The first quote, backslash or control byte at or after `at`, or the end. Eight bytes a step.
-#[inline]
-pub(super) fn special(text: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (LOW * 0x22);
-        let backslash = word ^ (LOW * 0x5c);
-        // A byte below its subtrahend borrows into its high bit; borrows only reach bytes above the first hit.
-        let hits = (quote.wrapping_sub(LOW) & !quote)
-            | (backslash.wrapping_sub(LOW) & !backslash)
-            | (word.wrapping_sub(LOW * 0x20) & !word);
-        let hits = hits & HIGH;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while text
-        .get(at)
-        .is_some_and(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20)
-    {
-        at += 1;
-    }
-    at
 }

@@ -22,6 +22,8 @@ pub(super) struct Tables {
     pub(super) profile: JsonProfile,
     /// Whether 64-bit integers beyond what a double tells apart are refused.
     pub(super) safe_integers: bool,
+    /// Whether names an enum does not have are left out.
+    pub(super) ignores_enums: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,17 @@ pub(super) enum Shape {
     Map { key: Kind, value: Kind },
 }
 
+impl Shape {
+    /// One bit for each wire type a field of this shape may have; lists may be packed or not whatever is declared.
+    pub(super) fn wire_types(self, kind: Kind) -> u8 {
+        match self {
+            Shape::Map { .. } => 1 << SIZED,
+            Shape::Single => 1 << kind.wire_type(),
+            Shape::List | Shape::PackedList => 1 << SIZED | 1 << kind.wire_type(),
+        }
+    }
+}
+
 /// A tag as it is written, ready to copy.
 #[derive(Clone, Copy)]
 pub(super) struct TagBytes {
@@ -113,6 +126,16 @@ impl TagBytes {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        // Of most fields the tag is one byte, which needs no call to copy it.
+        if self.length == 1 {
+            out.push(self.bytes[0]);
+        } else {
+            out.extend_from_slice(self.as_slice());
+        }
+    }
+
     #[inline]
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
@@ -130,9 +153,11 @@ pub(super) struct Field {
     /// Name as printed.
     pub(super) printed: Box<str>,
     pub(super) proto_name: Box<str>,
-    /// `"name":`, as printed.
+    /// `,"name":`, as printed behind another member.
     pub(super) key: Box<[u8]>,
     pub(super) tag: TagBytes,
+    /// One bit for each wire type the field may have.
+    pub(super) wire_types: u8,
     /// What is printed when the field is absent, with its key.
     pub(super) absent: Option<Box<[u8]>>,
 }
@@ -141,12 +166,21 @@ impl Field {
     /// Whether the wire type is one the field may have; any other makes it an unknown field.
     #[inline]
     pub(super) fn accepts(&self, wire_type: u8) -> bool {
-        match self.shape {
-            Shape::Map { .. } => wire_type == SIZED,
-            Shape::Single => wire_type == self.kind.wire_type(),
-            Shape::List | Shape::PackedList => {
-                wire_type == SIZED || wire_type == self.kind.wire_type()
-            }
+        self.wire_types >> (wire_type & 7) & 1 == 1
+    }
+
+    /// The key of the first member.
+    #[inline(always)]
+    pub(super) fn first_key(&self) -> &[u8] {
+        self.key.get(1..).unwrap_or_default()
+    }
+
+    /// `"name"`.
+    #[inline(always)]
+    pub(super) fn quoted_name(&self) -> &[u8] {
+        match &*self.key {
+            [_, name @ .., _] => name,
+            _ => &[],
         }
     }
 }

@@ -15,6 +15,7 @@ pub(super) const FIXED32: u8 = 5;
 const GROUP_DEPTH_MAX: u32 = 100;
 
 /// Reads the fields of one message.
+#[derive(Clone, Copy)]
 pub(super) struct Wire<'w> {
     bytes: &'w [u8],
     at: usize,
@@ -39,6 +40,11 @@ impl<'w> Wire<'w> {
     #[inline]
     pub(super) fn new(bytes: &'w [u8]) -> Self {
         Wire { bytes, at: 0 }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     #[inline]

@@ -110,10 +110,8 @@ impl<'c> Writer<'c, '_> {
     #[inline]
     pub(super) fn key(&mut self, field: &Field, first: bool) -> usize {
         let start = self.out.len();
-        if !first {
-            self.out.push(b',');
-        }
-        self.out.extend_from_slice(&field.key);
+        let key = if first { field.first_key() } else { &field.key };
+        self.out.extend_from_slice(key);
         start
     }
 
@@ -137,6 +135,12 @@ impl<'c> Writer<'c, '_> {
         depth: u32,
     ) -> Written<bool> {
         match field.shape {
+            // Most fields are texts.
+            Shape::Single if field.kind == Kind::String => {
+                let text = wire.sized()?;
+                print::string(text, self.out);
+                Ok(text.is_empty())
+            }
             Shape::Single => self.value(field.kind, wire, depth),
             Shape::List | Shape::PackedList => self.list(field, wire_type, wire, depth),
             Shape::Map { key, value } => self.map(field, key, value, wire, depth),

@@ -106,6 +106,7 @@ fn timestamps_durations_and_masks() {
         ("a", "a"),
         ("displayName,user.fullName", "displayName,user.fullName"),
         ("Foo", "Foo"),
+        (r#"a\"b\\c,\u0001"#, r#"a\"b\\c,\u0001"#),
     ] {
         assert_eq!(one("fieldMask", text), expected);
     }
