@@ -3,7 +3,7 @@
 BUF_VERSION := 1.75.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf lint-proto conformance bench-start
+.PHONY: run test install install-buf lint-proto conformance clients bench-start
 
 run: install
 	cargo build --release --bin pulpo
@@ -29,6 +29,10 @@ lint-proto: install-buf
 # protobuf's own tests of JSON, against the gateway's codec.
 conformance:
 	scripts/conformance.sh
+
+# grpcurl, grpcio and connect-es against the gateway's echo service.
+clients:
+	gateway/clients/run.sh
 
 bench-start: install
 	cargo build --release --bin pulpo

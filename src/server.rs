@@ -1,4 +1,4 @@
-//! The five listeners: HTTP/1.1 and HTTP/2, REST and gRPC and gRPC-Web on each, bounded in everything.
+//! The five listeners: HTTP/1.1 and HTTP/2, REST, gRPC, gRPC-Web and Connect on each, bounded in everything.
 
 mod door;
 
@@ -116,12 +116,14 @@ impl Server {
         });
         let stack = layers::stack(&app, contract.clone(), services(&app));
         let infrastructure = infrastructure(&contract).await?;
+        let methods = Arc::new(surfaces::methods(&contract, &app.config.http)?);
         let mut listeners = Vec::new();
         for (name, listener) in bound {
             let surface = Arc::new(surfaces::compile(&contract, name, &app.config.http)?);
             let door = Door::new(
                 &app.config.http,
                 surface,
+                methods.clone(),
                 stack.clone(),
                 infrastructure.clone(),
             );

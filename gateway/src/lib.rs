@@ -8,6 +8,7 @@
 pub mod bind;
 pub mod codec;
 mod compress;
+pub mod connect;
 pub mod deadline;
 pub mod fault;
 mod frame;

@@ -1,5 +1,5 @@
 //! What a listener does with a request before anybody looks into it: its id, its client's address, and which of the
-//! doors (REST, gRPC, gRPC-Web) it came for.
+//! doors (REST, gRPC, gRPC-Web, Connect) it came for.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,11 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use pulpo_gateway::{service::Gateway, surface::Surface};
+use pulpo_gateway::{
+    connect::{Connect, Methods},
+    service::Gateway,
+    surface::Surface,
+};
 use tonic::{body::Body, service::Routes};
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Service, ServiceExt};
@@ -29,10 +33,11 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers a browser's script may read.
-const EXPOSED: [&str; 10] = [
+const EXPOSED: [&str; 11] = [
     "grpc-status",
     "grpc-message",
     "grpc-status-details-bin",
+    "connect-content-encoding",
     "x-request-id",
     "x-ratelimit-limit",
     "x-ratelimit-remaining",
@@ -42,7 +47,7 @@ const EXPOSED: [&str; 10] = [
     "www-authenticate",
 ];
 
-/// Headers of every REST reply: nothing served here is a page that should be framed, sniffed or run.
+/// Headers of every REST and Connect reply: nothing served here is a page that should be framed, sniffed or run.
 const SECURITY: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
@@ -69,11 +74,13 @@ impl Door {
     pub(super) fn new(
         config: &Http,
         surface: Arc<Surface>,
+        methods: Arc<Methods>,
         stack: Stack,
         infrastructure: Routes,
     ) -> Self {
         let dispatch = Dispatch {
             rest: Gateway::new(surface, stack.clone()),
+            connect: Connect::new(methods, stack.clone()),
             grpc: GrpcWebLayer::new().layer(stack),
             infrastructure: GrpcWebLayer::new().layer(infrastructure),
         };
@@ -188,10 +195,11 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers(EXPOSED.map(HeaderName::from_static))
 }
 
-/// REST, gRPC or gRPC-Web, by the content type.
+/// gRPC or gRPC-Web by the content type, Connect by the path, and all else REST.
 #[derive(Clone)]
 struct Dispatch {
     rest: Gateway<Stack>,
+    connect: Connect<Stack>,
     grpc: GrpcWebService<Stack>,
     infrastructure: GrpcWebService<Routes>,
 }
@@ -209,7 +217,11 @@ impl Service<Request<Body>> for Dispatch {
         let this = self.clone();
         Box::pin(async move {
             if !is_grpc(request.headers()) {
-                let mut response = this.rest.oneshot(request).await?;
+                let mut response = if this.connect.takes(request.uri().path()) {
+                    this.connect.oneshot(request).await?
+                } else {
+                    this.rest.oneshot(request).await?
+                };
                 for (name, value) in SECURITY {
                     response
                         .headers_mut()

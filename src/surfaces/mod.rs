@@ -8,13 +8,14 @@ mod workspace;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use http::{HeaderValue, StatusCode};
 use pulpo_gateway::{
+    connect::{ConnectOptions, Methods},
     fault::{ErrorFormat, ErrorReply},
     metadata::MetadataRules,
     profile::{Absent, Enums, Integers, JsonProfile, Names, TimestampDigits, Unknown},
-    surface::{Limits, Surface, SurfaceOptions},
+    surface::{Deadlines, Limits, Surface, SurfaceOptions},
 };
 use serde::Serialize;
 
@@ -25,6 +26,11 @@ use crate::{
 
 /// A reply that fits in one packet gains nothing from being compressed.
 const COMPRESS_FROM_BYTES: usize = 1400;
+
+/// Messages nested in the outermost one of a request.
+const MAX_DEPTH: u32 = 64;
+/// Values in one request.
+const MAX_VALUES: u32 = 100_000;
 
 /// Compiles a surface; an impossible or ambiguous route is refused here, at start, with all faults.
 pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Surface> {
@@ -66,11 +72,7 @@ pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Su
         has_problem_json: true,
         has_entity_tags: true,
         compress_from_bytes: Some(COMPRESS_FROM_BYTES),
-        limits: Limits {
-            max_body_bytes: http.max_body_bytes,
-            body_timeout: Duration::from_millis(http.body_timeout_ms),
-            ..Limits::default()
-        },
+        limits: limits(http),
         metadata: metadata(name)?,
         unmatched: Some(name.unmatched().to_owned()),
         ..SurfaceOptions::new(name.as_str(), errors)
@@ -94,6 +96,34 @@ fn metadata(name: SurfaceName) -> Result<MetadataRules> {
     Ok(rules)
 }
 
+fn limits(http: &Http) -> Limits {
+    Limits {
+        max_body_bytes: http.max_body_bytes,
+        body_timeout: Duration::from_millis(http.body_timeout_ms),
+        ..Limits::default()
+    }
+}
+
+/// The methods of all services for the Connect protocol, whose JSON is the same whatever the documents say.
+pub fn methods(contract: &Contract, http: &Http) -> Result<Methods> {
+    let services: Vec<_> = contract.pool.services().collect();
+    let defaults = ConnectOptions::default();
+    let options = ConnectOptions {
+        limits: limits(http),
+        deadlines: Deadlines {
+            default: None,
+            cap: Some(Duration::from_millis(http.request_timeout_ms)),
+        },
+        profile: JsonProfile {
+            refuse_nul: true,
+            max_depth: MAX_DEPTH,
+            max_values: MAX_VALUES,
+            ..defaults.profile
+        },
+    };
+    Methods::compile(&contract.pool, &services, options).map_err(|fault| anyhow!(fault))
+}
+
 /// What the five documents have in common: members always printed, numbers as numbers, unknown members ignored.
 fn profile(names: Names, timestamps: TimestampDigits) -> JsonProfile {
     JsonProfile {
@@ -107,8 +137,8 @@ fn profile(names: Names, timestamps: TimestampDigits) -> JsonProfile {
         unknown_enums: Unknown::Refuse,
         // Postgres text cannot hold it, and no document needs it.
         refuse_nul: true,
-        max_depth: 64,
-        max_values: 100_000,
+        max_depth: MAX_DEPTH,
+        max_values: MAX_VALUES,
     }
 }
 

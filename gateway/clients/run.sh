@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Real clients against the echo service: grpcurl, Python's grpcio, connect-es in Node.js and in headless Chromium.
+# Installs what is missing into .tools/clients, and Chromium from the system's packages.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tools=$PWD/.tools/clients
+mkdir -p "$tools"
+
+if ! command -v chromium >/dev/null; then
+  [ "$(id -u)" -eq 0 ] || { echo "Missing: chromium. Install it with: sudo apt-get install chromium" >&2; exit 1; }
+  echo 'Installing chromium'
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+fi
+if ! cmp -s gateway/clients/package.json "$tools/package.json"; then
+  cp gateway/clients/package.json "$tools/"
+  npm install --silent --no-audit --no-fund --prefix "$tools" || { rm "$tools/package.json"; exit 1; }
+fi
+if ! cmp -s gateway/clients/requirements.txt "$tools/requirements.txt"; then
+  python3 -m venv "$tools/python"
+  "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r gateway/clients/requirements.txt
+  cp gateway/clients/requirements.txt "$tools/"
+fi
+"$tools/node_modules/.bin/buf" generate gateway/echo/proto --template gateway/clients/buf.gen.yaml
+# Where the scripts find their packages, though they lie elsewhere.
+cp gateway/clients/*.mjs "$tools/"
+
+cargo build --quiet -p pulpo-gateway-echo
+coproc SERVER { exec "${CARGO_TARGET_DIR:-target}/debug/pulpo-gateway-echo"; }
+server=$SERVER_PID
+trap 'kill "$server" 2>/dev/null || true' EXIT
+read -r _ _ ECHO_ADDRESS <&"${SERVER[0]}"
+export ECHO_ADDRESS
+
+echo '-- grpcurl'
+PATH="$tools/python/bin:$PATH" bash gateway/clients/grpcurl.sh
+echo '-- grpcio'
+"$tools/python/bin/python" gateway/clients/grpcio_reflection.py
+echo '-- connect-es in Node.js and in Chromium'
+node --test --test-reporter=spec "$tools"/*.test.mjs
