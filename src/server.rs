@@ -189,6 +189,8 @@ fn limits(http: &Http) -> listen::Limits {
     listen::Limits {
         header_timeout: Duration::from_millis(http.header_timeout_ms),
         idle_timeout: Duration::from_millis(http.idle_timeout_ms),
+        // As long for taking an answer as for sending a body.
+        stall_timeout: Duration::from_millis(http.body_timeout_ms),
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod access;
 mod bad_input;
+mod connections;
 mod coverage;
 mod crash;
 mod deploy;

@@ -86,6 +86,7 @@ impl Proxy {
         let limits = listen::Limits {
             header_timeout: Duration::from_millis(server.header_timeout_ms),
             idle_timeout: Duration::from_millis(server.idle_timeout_ms),
+            ..listen::Limits::default()
         };
         let slots = Arc::new(Semaphore::new(server.max_connections));
         let draining = CancellationToken::new();

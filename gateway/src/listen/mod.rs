@@ -6,6 +6,7 @@
 
 mod heads;
 mod opening;
+mod stall;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use heads::Heads;
 use opening::Opening;
+use stall::{Replies, Writes};
 
 /// Streams one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
@@ -35,7 +37,7 @@ const MAX_STREAMS: u32 = 256;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Headers of one request.
 const MAX_HEADERS: usize = 128;
-/// How often an idle HTTP/2 client is asked whether it is still there.
+/// How often an idle HTTP/2 client is asked whether it is still there, at least.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long accepting pauses when the system is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -48,14 +50,17 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long an HTTP/1.1 connection may stay silent between two requests.
     pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer that is ready for it.
+    pub stall_timeout: Duration,
 }
 
 impl Default for Limits {
-    /// 10 seconds for a head, 75 between requests.
+    /// 10 seconds for a head, 75 between requests, 30 without taking anything of an answer.
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -83,12 +88,6 @@ pub async fn accept<P, F, I, S, B>(
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
-        // A slot first: beyond the limit clients wait in the system's queue instead of costing memory here.
-        let slot = tokio::select! {
-            () = stop.cancelled() => break,
-            slot = slots.clone().acquire_owned() => slot,
-        };
-        let Ok(slot) = slot else { break };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
@@ -101,6 +100,13 @@ pub async fn accept<P, F, I, S, B>(
                 continue;
             }
         };
+        // Beyond the limit one client waits here and the others in the system's queue, where they cost no memory. The
+        // slot comes second: a listener nobody calls must not hold one that another listener's client waits for.
+        let slot = tokio::select! {
+            () = stop.cancelled() => break,
+            slot = slots.clone().acquire_owned() => slot,
+        };
+        let Ok(slot) = slot else { break };
         while connections.try_join_next().is_some() {}
         // Small replies must not wait for a second packet.
         let _ = stream.set_nodelay(true);
@@ -130,7 +136,11 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let heads = Heads::new(limits);
+    let stream = Writes::new(stream, limits.stall_timeout);
     let stream = Opening::new(stream, limits.header_timeout, heads.reads());
+    let replies = Replies::new();
+    // A client in the middle of a head cannot answer a ping, so this bounds the time for heads too.
+    let keep_alive = KEEP_ALIVE.min(limits.header_timeout);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -143,10 +153,18 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_BYTES as u32)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE);
+        .keep_alive_interval(keep_alive)
+        .keep_alive_timeout(keep_alive);
+    let service = replies.watch(service);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%error, "a connection ended early");
+    tokio::select! {
+        ended = watcher.watch(connection.into_owned()) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+        () = replies.stalled(limits.stall_timeout) => {
+            tracing::debug!("a connection was closed whose client does not take its answers");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::listen::serve;
 const LIMITS: Limits = Limits {
     header_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(75),
+    stall_timeout: Duration::from_secs(30),
 };
 
 /// A connection to a server that is told to stop when the second value is dropped.
