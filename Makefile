@@ -3,7 +3,7 @@
 BUF_VERSION := 1.75.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf lint-proto conformance clients bench-start
+.PHONY: run test install install-buf lint-proto conformance instructions instructions-update clients bench-start
 
 run: install
 	cargo build --release --bin pulpo
@@ -33,6 +33,13 @@ conformance:
 # grpcurl, grpcio and connect-es against the gateway's echo service.
 clients:
 	gateway/clients/run.sh
+
+# What the codec costs, in instructions, against the pinned counts; more than 2 % away fails. The second pins them anew.
+instructions:
+	scripts/instructions.sh check
+
+instructions-update:
+	scripts/instructions.sh update
 
 bench-start: install
 	cargo build --release --bin pulpo

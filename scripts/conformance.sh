@@ -62,7 +62,8 @@ install_runner() {
 }
 
 [ -d "$tools" ] || install_runner
-cargo build --quiet --package pulpo-gateway-conformance
+# With the features of the whole workspace, so that what the tests have compiled is used.
+cargo build --quiet --workspace --bin conformance-testee
 
 libraries=$tools/libraries/usr/lib/x86_64-linux-gnu
 log=$tools/log
