@@ -3,8 +3,8 @@
 //! `codec-instructions check` runs every case under callgrind and compares its count with the one in `counts.txt`; it fails
 //! when one is more than 2 % away, in either direction, and says so. `codec-instructions update` writes the file anew.
 //!
-//! The codec is compiled as a part of this program rather than with the gateway's crate, of which it is a small part: what
-//! is optimised here is the codec and the six crates it stands on, which takes seconds.
+//! The codec is compiled as a part of this program rather than with the gateway's crate, of which it is a small part: so no
+//! server and no compression is optimised for it, only the codec, what it stands on, and what reads the .proto file.
 //!
 //! Counts do not depend on the machine's load or speed, and hardly on the machine: programs see the processor that valgrind
 //! shows them, so code that asks for its features is the same wherever there is AVX2. They do depend on the compiler and on
