@@ -11,6 +11,7 @@
 
 mod access;
 mod bad_input;
+mod connect;
 mod connections;
 mod coverage;
 mod crash;

@@ -174,6 +174,13 @@ async fn compressed_requests_and_replies() {
     assert_eq!(reply.header("content-encoding"), "");
     assert_eq!(reply.json()["request"]["text"], text);
 
+    for coding in ["br", "zstd"] {
+        let request = post(ECHO, "application/json").header("accept-encoding", coding);
+        let reply = send(request.body(full(json.clone())).unwrap()).await;
+        assert_eq!(reply.header("content-encoding"), coding);
+        assert!(reply.body.len() < 200);
+    }
+
     let failing = json!({"fail": {"code": 13, "message": text}}).to_string();
     let request = post(ECHO, "application/json").header("accept-encoding", "snappy, gzip");
     let reply = send(request.body(full(failing)).unwrap()).await;
