@@ -142,8 +142,8 @@ impl Contract {
     }
 }
 
-/// A payments key is limited and told its limits wherever it is used, so an unknown path asks for one; the other
-/// surfaces answer 404 to everyone.
+/// The payments document asks for a key on every path but /health, and a key is limited and told its limits wherever
+/// it is used, so an unknown path asks for one too; the other surfaces answer 404 to everyone.
 fn unmatched_rule(surface: SurfaceName) -> MethodRule {
     let access = match surface {
         SurfaceName::Pay => AccessRule::Credentials {

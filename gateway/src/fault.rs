@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -29,6 +29,11 @@ pub struct Fault {
     /// The methods the path answers, for 405.
     pub allow: Option<HeaderValue>,
 }
+
+/// The gRPC paths of the methods that have routes at the path of a request that was refused for its HTTP method or
+/// its `Accept` header; none for a path without routes. It goes with the [`Fault`] through the checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MethodsAtPath(pub Vec<Uri>);
 
 /// One field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

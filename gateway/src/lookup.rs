@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tonic::Code;
 
 use crate::{
-    fault::Fault,
+    fault::{Fault, MethodsAtPath},
     framing::{Framing, accepts_json, preference},
     request::fault::{bind_fault, not_acceptable, not_found},
     router::{Lookup, Match, PathFault},
@@ -20,7 +20,13 @@ pub(crate) enum Found {
         reply: ReplyKind,
     },
     Options(Option<HeaderValue>),
-    Fault(Box<Fault>),
+    Fault(Box<Fault>, MethodsAtPath),
+}
+
+impl Found {
+    fn without_route(fault: Fault) -> Self {
+        Self::Fault(Box::new(fault), MethodsAtPath::default())
+    }
 }
 
 /// How the reply goes out.
@@ -48,8 +54,8 @@ pub(crate) fn find(surface: &Surface, asked: Asked<'_>) -> Found {
     let lookup = surface.router.lookup(method, uri.path());
     match lookup {
         Lookup::Match(found) => endpoint(surface, asked, &found),
-        _ if asked.is_handshake => socket(surface, asked).unwrap_or_else(|| missed(lookup, asked)),
-        _ => missed(lookup, asked),
+        _ if asked.is_handshake => socket(surface, asked).unwrap_or_else(|| missed(surface, lookup, asked)),
+        _ => missed(surface, lookup, asked),
     }
 }
 
@@ -65,11 +71,11 @@ fn socket(surface: &Surface, asked: Asked<'_>) -> Option<Found> {
 
 fn endpoint(surface: &Surface, asked: Asked<'_>, found: &Match<'_, '_, usize>) -> Found {
     let Some(endpoint) = surface.endpoints.get(found.target) else {
-        return Found::Fault(Box::new(not_found(asked.uri.path())));
+        return Found::without_route(not_found(asked.uri.path()));
     };
     let reply = match reply_kind(endpoint, asked) {
         Ok(reply) => reply,
-        Err(fault) => return Found::Fault(fault),
+        Err(fault) => return Found::Fault(fault, MethodsAtPath(vec![endpoint.uri.clone()])),
     };
     let (codec, binder) = (&surface.codec, &endpoint.binder);
     let mut wire = Vec::new();
@@ -121,7 +127,7 @@ fn reply_kind(endpoint: &Endpoint, asked: Asked<'_>) -> Result<ReplyKind, Box<Fa
 }
 
 /// What is said where no route answers.
-fn missed(lookup: Lookup<'_, '_, usize>, asked: Asked<'_>) -> Found {
+fn missed(surface: &Surface, lookup: Lookup<'_, '_, usize>, asked: Asked<'_>) -> Found {
     match lookup {
         Lookup::MethodNotAllowed { allow } => {
             let names = allow
@@ -141,7 +147,7 @@ fn missed(lookup: Lookup<'_, '_, usize>, asked: Asked<'_>) -> Found {
                 message,
             );
             fault.allow = value;
-            Found::Fault(Box::new(fault))
+            Found::Fault(Box::new(fault), methods_at(surface, &allow, asked.uri))
         }
         Lookup::Malformed(fault) => {
             let status = match fault {
@@ -149,15 +155,26 @@ fn missed(lookup: Lookup<'_, '_, usize>, asked: Asked<'_>) -> Found {
                 _ => StatusCode::BAD_REQUEST,
             };
             let message = format!("the path is malformed: {fault}");
-            Found::Fault(Box::new(Fault::gateway(
+            Found::without_route(Fault::gateway(
                 Code::InvalidArgument,
                 status,
                 "INVALID_PATH",
                 message,
-            )))
+            ))
         }
-        Lookup::NotFound | Lookup::Match(_) => Found::Fault(Box::new(not_found(asked.uri.path()))),
+        Lookup::NotFound | Lookup::Match(_) => Found::without_route(not_found(asked.uri.path())),
     }
+}
+
+/// The methods that answer the path for one of these HTTP methods.
+fn methods_at(surface: &Surface, allow: &[Method], uri: &Uri) -> MethodsAtPath {
+    let endpoints = allow
+        .iter()
+        .filter_map(|method| match surface.router.lookup(method, uri.path()) {
+            Lookup::Match(found) => surface.endpoints.get(found.target),
+            _ => None,
+        });
+    MethodsAtPath(endpoints.map(|endpoint| endpoint.uri.clone()).collect())
 }
 
 fn upgrade_required() -> Fault {

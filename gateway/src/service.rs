@@ -21,7 +21,7 @@ use tower::{Service, ServiceExt};
 
 use crate::{
     deadline,
-    fault::{ErrorContext, Fault},
+    fault::{ErrorContext, Fault, MethodsAtPath},
     framing::Framing,
     lookup::{Asked, Found, ReplyKind, find},
     reply::{self, Call, Handshake, Incoming, Sockets},
@@ -100,13 +100,19 @@ where
         };
         let mut reply = match find(&surface, asked) {
             Found::Options(allow) => options(allow),
-            Found::Fault(fault) => unmatched(&surface, self.inner, &parts, *fault).await,
+            Found::Fault(fault, methods) => {
+                unmatched(&surface, self.inner, &parts, *fault, methods).await
+            }
             Found::Endpoint {
                 index,
                 bindings,
                 reply,
             } => match Prepared::new(&surface, index, &parts, reply) {
-                Err(fault) => unmatched(&surface, self.inner, &parts, *fault).await,
+                Err(fault) => {
+                    let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
+                    let methods = MethodsAtPath(uri.into_iter().collect());
+                    unmatched(&surface, self.inner, &parts, *fault, methods).await
+                }
                 Ok(prepared) => {
                     let plan = prepared.plan(&surface, &parts.headers, bindings);
                     match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
@@ -299,6 +305,7 @@ where
     let mut call = head.map(|()| Body::empty());
     let allow = fault.allow.clone();
     call.extensions_mut().insert(fault.clone());
+    call.extensions_mut().insert(methods);
     let response = infallible(inner.oneshot(call).await);
     let mut told = reply::fault_of(&response).unwrap_or(fault);
     if told.status == StatusCode::METHOD_NOT_ALLOWED {

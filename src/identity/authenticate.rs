@@ -9,7 +9,7 @@ use super::{
     Principal,
     caller::KeyPrincipal,
     digest,
-    keys::{self, KeyKind, KeyRow},
+    keys::{self, KeyKind},
     tokens::{Audience, Tokens},
     users,
 };
@@ -35,6 +35,18 @@ pub struct Authenticator {
     pub mcp_key: Option<[u8; 32]>,
 }
 
+/// What a good credential comes to. A key at a wrong address is no principal, so nothing that asks for one can run.
+#[derive(Clone, Debug)]
+pub enum Authenticated {
+    /// Its owner may go on.
+    Principal(Principal),
+    /// A key that may not be used from this address; refuse it with [`wrong_address`].
+    WrongAddress {
+        /// `key_…`
+        key_id: String,
+    },
+}
+
 /// A credential as it stands in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presented<'h> {
@@ -43,15 +55,14 @@ enum Presented<'h> {
 }
 
 impl Authenticator {
-    /// The principal whose credential is presented, if one of the schemes accepts it and the key may be used from this
-    /// address. The key row is given where the credential is a key. Errors: `MISSING_CREDENTIAL` without a well-formed
-    /// credential, `INVALID_CREDENTIAL`, `IP_NOT_ALLOWED`.
+    /// The principal whose credential is presented, if one of the schemes accepts it, and whether a key may be used
+    /// from this address. Errors: `MISSING_CREDENTIAL` without a well-formed credential, `INVALID_CREDENTIAL`.
     pub async fn authenticate(
         &self,
         schemes: &[Scheme],
         headers: &HeaderMap,
         ip: IpAddr,
-    ) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+    ) -> Result<Authenticated> {
         let Some(presented) = presented(schemes, headers) else {
             return Err(missing());
         };
@@ -74,7 +85,7 @@ impl Authenticator {
         schemes: &[Scheme],
         credential: &str,
         ip: IpAddr,
-    ) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+    ) -> Result<Authenticated> {
         let token = schemes.iter().find_map(|&scheme| {
             let user_id = self.tokens.verify(credential, Audience::of(scheme)?)?;
             Some((user_id, scheme))
@@ -82,13 +93,13 @@ impl Authenticator {
         if let Some((id, scheme)) = token {
             let mut conn = self.db.connection().await?;
             return match users::exists(&mut conn, id).await? {
-                true => Ok((Principal::User { id, scheme }, None)),
+                true => Ok(Authenticated::Principal(Principal::User { id, scheme })),
                 false => Err(invalid()),
             };
         }
         let sha256 = digest::sha256(credential);
         if schemes.contains(&Scheme::McpKey) && self.is_mcp_key(&sha256) {
-            return Ok((Principal::Operator, None));
+            return Ok(Authenticated::Principal(Principal::Operator));
         }
         let kinds: Vec<KeyKind> = KeyKind::ALL
             .iter()
@@ -107,16 +118,13 @@ impl Authenticator {
         kinds: &[KeyKind],
         scheme: Option<Scheme>,
         ip: IpAddr,
-    ) -> Result<(Principal, Option<Arc<KeyRow>>)> {
+    ) -> Result<Authenticated> {
         let mut conn = self.db.connection().await?;
         let Some(row) = keys::find_live(&mut conn, sha256, kinds).await? else {
             return Err(invalid());
         };
         if !is_ip_allowed(&row.ip_whitelist, ip) {
-            return Err(Error::forbidden(
-                "IP_NOT_ALLOWED",
-                "This key may not be used from this address",
-            ));
+            return Ok(Authenticated::WrongAddress { key_id: row.id });
         }
         let now = self.clock.now();
         if keys::is_touch_due(row.last_used_at, now) {
@@ -126,14 +134,16 @@ impl Authenticator {
             }
         }
         let principal = KeyPrincipal {
-            id: row.id.clone(),
-            org_id: row.org_id.clone(),
+            id: row.id,
+            org_id: row.org_id,
             user_id: row.user_id,
             scheme: scheme.unwrap_or(row.kind.scheme()),
-            permissions: row.permissions.clone(),
-            allowed_agents: row.allowed_agents.clone(),
+            permissions: row.permissions,
+            allowed_agents: row.allowed_agents,
         };
-        Ok((Principal::Key(Arc::new(principal)), Some(Arc::new(row))))
+        Ok(Authenticated::Principal(Principal::Key(Arc::new(
+            principal,
+        ))))
     }
 
     fn is_mcp_key(&self, sha256: &[u8; 32]) -> bool {
@@ -165,6 +175,14 @@ fn missing() -> Error {
     Error::unauthenticated(
         "MISSING_CREDENTIAL",
         "A credential is required; see the documentation for which header carries it",
+    )
+}
+
+/// The refusal of [`Authenticated::WrongAddress`].
+pub(crate) fn wrong_address() -> Error {
+    Error::forbidden(
+        "IP_NOT_ALLOWED",
+        "This key may not be used from this address",
     )
 }
 

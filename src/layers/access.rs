@@ -7,10 +7,18 @@ use tonic::{Status, body::Body};
 
 use super::{ClientIp, Next, RequestId, Step, route::rule};
 use crate::{
-    contract::AccessRule,
+    contract::{AccessRule, SurfaceName},
     error::{Error, Result},
-    identity::{Caller, Principal, authenticate::Authenticator, authenticate::authorize},
+    identity::{
+        Caller, Principal,
+        authenticate::{Authenticated, Authenticator, authorize, wrong_address},
+    },
 };
+
+/// The id of a payments key that may not be used from the client's address. It stands where the [`Caller`] would: the
+/// refusal tells the key its limits, which only the step that counts knows, and without a caller nothing else answers.
+#[derive(Clone, Debug)]
+pub(super) struct KeyAtWrongAddress(pub(super) String);
 
 /// Establishes the [`Caller`]; handlers never see a credential.
 pub(super) struct Authenticate {
@@ -22,7 +30,8 @@ impl Authenticate {
         Self { authenticator }
     }
 
-    async fn caller(&self, parts: &Parts) -> Result<Caller, Status> {
+    /// Leaves the [`Caller`] in the request, or on the payments surface [`KeyAtWrongAddress`].
+    async fn establish(&self, parts: &mut Parts) -> Result<(), Status> {
         let rule = rule(&parts.extensions)?;
         let missing = || {
             Error::internal(anyhow::anyhow!(
@@ -36,20 +45,28 @@ impl Authenticate {
             .ok_or_else(missing)?
             .0
             .clone();
-        let principal = match &rule.access {
-            AccessRule::Public(_) => Principal::Anonymous,
+        let authenticated = match &rule.access {
+            AccessRule::Public(_) => Authenticated::Principal(Principal::Anonymous),
             AccessRule::Credentials { schemes, .. } => {
                 self.authenticator
                     .authenticate(schemes, &parts.headers, ip)
                     .await?
-                    .0
             }
         };
-        Ok(Caller {
-            principal,
-            ip,
-            request_id,
-        })
+        match authenticated {
+            Authenticated::Principal(principal) => {
+                parts.extensions.insert(Caller {
+                    principal,
+                    ip,
+                    request_id,
+                });
+            }
+            Authenticated::WrongAddress { key_id } if rule.surface == SurfaceName::Pay => {
+                parts.extensions.insert(KeyAtWrongAddress(key_id));
+            }
+            Authenticated::WrongAddress { .. } => return Err(wrong_address().into()),
+        }
+        Ok(())
     }
 }
 
@@ -57,11 +74,8 @@ impl Authenticate {
 impl Step for Authenticate {
     async fn run(&self, request: Request<Body>, next: Next) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        match self.caller(&parts).await {
-            Ok(caller) => {
-                parts.extensions.insert(caller);
-                next.run(Request::from_parts(parts, body)).await
-            }
+        match self.establish(&mut parts).await {
+            Ok(()) => next.run(Request::from_parts(parts, body)).await,
             Err(status) => status.into_http(),
         }
     }

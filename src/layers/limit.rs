@@ -3,13 +3,13 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tonic::{Status, body::Body};
 
-use super::{ClientIp, Next, Step, route::rule};
+use super::{ClientIp, Next, Step, access::KeyAtWrongAddress, route::rule};
 use crate::{
     app::App,
     clock::Clock,
     contract::{MethodRule, SurfaceName},
     error::{Error, Kind, Result},
-    identity::{Caller, Principal},
+    identity::{Caller, Principal, authenticate::wrong_address},
     rates::{Bucket, Limits, Rates, Verdict},
 };
 
@@ -105,6 +105,12 @@ pub(super) struct PerCaller {
     other: Bucket,
 }
 
+/// What a payments key is told of its limits, and why it goes no further if it does not.
+struct Told {
+    verdict: Verdict,
+    refusal: Option<Error>,
+}
+
 impl PerCaller {
     pub(super) fn new(app: &App) -> Self {
         let scale = app.config.rates.scale;
@@ -120,18 +126,26 @@ impl PerCaller {
         }
     }
 
-    /// The verdict on a payments key; nothing for others that may go on.
-    async fn check(&self, extensions: &http::Extensions) -> Result<Option<Verdict>, Status> {
+    /// Counts the request. Something to tell for payments keys, nothing for others that may go on.
+    async fn check(&self, extensions: &http::Extensions) -> Result<Option<Told>, Status> {
         let rule = rule(extensions)?;
+        let now = self.clock.now();
+        if let Some(KeyAtWrongAddress(id)) = extensions.get() {
+            // Not counted: whoever has only the key must not use up what its owner may do.
+            return Ok(Some(Told {
+                verdict: self.rates.peek_durable(id, &self.pay, now).await?,
+                refusal: Some(wrong_address()),
+            }));
+        }
         let missing =
             || Error::internal(anyhow::anyhow!("the step that authenticates did not run"));
         let caller = extensions.get::<Caller>().ok_or_else(missing)?;
         match (rule.surface, &caller.principal) {
-            (SurfaceName::Pay, Principal::Key(key)) => Ok(Some(
-                self.rates
-                    .check_durable(&key.id, &self.pay, self.clock.now())
-                    .await?,
-            )),
+            (SurfaceName::Pay, Principal::Key(key)) => {
+                let verdict = self.rates.check_durable(&key.id, &self.pay, now).await?;
+                let refusal = (!verdict.allowed).then(|| too_many(verdict.retry_after));
+                Ok(Some(Told { verdict, refusal }))
+            }
             (SurfaceName::Deploy | SurfaceName::Workspace, Principal::User { id, .. }) => {
                 let key = format!("{}:{id}", rule.surface.as_str());
                 self.other.check(&key).map_err(too_many)?;
@@ -150,18 +164,17 @@ impl PerCaller {
 impl Step for PerCaller {
     async fn run(&self, request: Request<Body>, next: Next) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let verdict = match self.check(&parts.extensions).await {
-            Ok(verdict) => verdict,
+        let told = match self.check(&parts.extensions).await {
+            Ok(told) => told,
             Err(status) => return status.into_http(),
         };
         let request = Request::from_parts(parts, body);
-        let Some(verdict) = verdict else {
+        let Some(Told { verdict, refusal }) = told else {
             return next.run(request).await;
         };
-        let mut response = if verdict.allowed {
-            next.run(request).await
-        } else {
-            Status::from(too_many(verdict.retry_after)).into_http()
+        let mut response = match refusal {
+            None => next.run(request).await,
+            Some(error) => Status::from(error).into_http(),
         };
         write_headers(&verdict, response.headers_mut());
         response

@@ -128,7 +128,31 @@ impl Rates {
         limits: &Limits,
         now: DateTime<Utc>,
     ) -> Result<Verdict> {
-        if let Some(verdict) = self.check_known(&mut self.shard(key), key, limits, now) {
+        self.durable(key, now, |shard| self.check_known(shard, key, limits, now))
+            .await
+    }
+
+    /// What [`Rates::check_durable`] would decide, without counting; fails like it.
+    pub async fn peek_durable(
+        &self,
+        key: &str,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Result<Verdict> {
+        self.durable(key, now, |shard| {
+            Some(shard.keys.get_mut(key)?.window.peek(limits, now))
+        })
+        .await
+    }
+
+    /// Decides about a durable key, which is loaded first if it is not in memory.
+    async fn durable(
+        &self,
+        key: &str,
+        now: DateTime<Utc>,
+        decide: impl Fn(&mut Shard) -> Option<Verdict>,
+    ) -> Result<Verdict> {
+        if let Some(verdict) = decide(&mut self.shard(key)) {
             return Ok(verdict);
         }
         let window = match &self.0.db {
@@ -147,7 +171,7 @@ impl Rates {
                 now,
             );
         }
-        self.check_known(&mut shard, key, limits, now)
+        decide(&mut shard)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("a rate key vanished under its lock")))
     }
 

@@ -42,6 +42,24 @@ async fn durable_keys_obey_minute_and_day() {
     assert_eq!(allowed, 5);
 }
 
+#[tokio::test]
+async fn looking_counts_nothing() {
+    let rates = Rates::in_memory();
+    for _ in 0..10 {
+        let seen = rates.peek_durable("k", &LIMITS, noon()).await.unwrap();
+        assert!(seen.allowed);
+        assert_eq!((seen.remaining, seen.daily_remaining), (3, Some(5)));
+        assert_eq!(seen.reset_at, noon());
+    }
+    for left in (0..3).rev() {
+        let counted = rates.check_durable("k", &LIMITS, noon()).await.unwrap();
+        assert_eq!(counted.remaining, left);
+        let seen = rates.peek_durable("k", &LIMITS, noon()).await.unwrap();
+        assert_eq!((seen.remaining, seen.allowed), (left, left > 0));
+        assert_eq!(seen.reset_at, noon() + TimeDelta::minutes(1));
+    }
+}
+
 #[test]
 fn concurrent_requests_never_exceed_the_limit() {
     let rates = Rates::in_memory();

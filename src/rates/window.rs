@@ -24,14 +24,14 @@ pub struct Limits {
 /// The answer for one request, and what its headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the request may go on; it has been counted if so.
+    /// Whether the request may go on; it has been counted if so, unless the window was only looked at.
     pub allowed: bool,
     /// The limit per minute that was applied.
     pub limit: u32,
     /// How many more are allowed at this instant.
     pub remaining: u32,
-    /// Of an allowed request: when the oldest counted one leaves the window. Of a refused one: when the next one
-    /// would be allowed.
+    /// Of an allowed request: when the oldest counted one leaves the window, and now if none is counted. Of a refused
+    /// one: when the next one would be allowed.
     pub reset_at: DateTime<Utc>,
     /// How many more are allowed today, where days are limited.
     pub daily_remaining: Option<u32>,
@@ -70,16 +70,32 @@ impl Window {
         counted: impl FnOnce(i64),
     ) -> Verdict {
         let now_us = self.advance(now.timestamp_micros());
-        let used_today = self.day_count;
-        let minute_full = self.hits.len() >= limits.per_minute as usize;
-        let day_full = limits.per_day.is_some_and(|most| used_today >= most);
-        let allowed = !minute_full && !day_full;
+        let allowed = self.has_room(limits);
         if allowed {
             self.hits.push_back(now_us);
             self.day_count = self.day_count.saturating_add(1);
             counted(now_us);
         }
-        let reset_us = match (allowed, day_full) {
+        self.verdict(limits, now, now_us, allowed)
+    }
+
+    /// What [`Window::check`] would decide at `now`, without counting. Nothing is taken off what remains.
+    pub(super) fn peek(&mut self, limits: &Limits, now: DateTime<Utc>) -> Verdict {
+        let now_us = self.advance(now.timestamp_micros());
+        self.verdict(limits, now, now_us, self.has_room(limits))
+    }
+
+    fn has_room(&self, limits: &Limits) -> bool {
+        self.hits.len() < limits.per_minute as usize && !self.is_day_full(limits)
+    }
+
+    fn is_day_full(&self, limits: &Limits) -> bool {
+        limits.per_day.is_some_and(|most| self.day_count >= most)
+    }
+
+    /// Words the decision; `now_us` is the instant that counts as `now`.
+    fn verdict(&self, limits: &Limits, now: DateTime<Utc>, now_us: i64, allowed: bool) -> Verdict {
+        let reset_us = match (allowed, self.is_day_full(limits)) {
             (true, _) => self
                 .hits
                 .front()

@@ -41,8 +41,16 @@ proptest! {
             let in_minute = allowed.iter().filter(|&&hit| hit > now - WINDOW_US).count();
             let in_day = allowed.iter().filter(|&&hit| day_of(hit) == day_of(now)).count();
             let expected = in_minute < per_minute as usize && per_day.is_none_or(|most| in_day < most as usize);
+            let seen = window.peek(&limits, at(now));
+            prop_assert_eq!(seen, window.peek(&limits, at(now)));
+            let left_today = per_day.map_or(u32::MAX, |most| most.saturating_sub(in_day as u32));
+            prop_assert_eq!(seen.allowed, expected);
+            prop_assert_eq!(seen.remaining, per_minute.saturating_sub(in_minute as u32).min(left_today));
             let verdict = window.check(&limits, at(now), drop);
             prop_assert_eq!(verdict.allowed, expected);
+            if !expected {
+                prop_assert_eq!(verdict, seen);
+            }
             if verdict.allowed {
                 allowed.push(now);
             }

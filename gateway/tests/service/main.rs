@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod unmatched;
+
 use std::{
     convert::Infallible,
     sync::{
@@ -43,6 +45,10 @@ impl ErrorFormat for Plain {
 }
 
 fn surface(envelope: Option<Envelope>) -> Arc<Surface> {
+    compiled(envelope, None)
+}
+
+fn compiled(envelope: Option<Envelope>, unmatched: Option<&str>) -> Arc<Surface> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
     let mut compiler = protox::Compiler::new([root, contract]).unwrap();
@@ -67,6 +73,7 @@ fn surface(envelope: Option<Envelope>) -> Arc<Surface> {
             body_timeout: Duration::from_millis(20),
             ..Limits::default()
         },
+        unmatched: unmatched.map(str::to_owned),
         ..SurfaceOptions::new("test", Arc::new(Plain))
     };
     Arc::new(Surface::compile(&pool, &services, options).unwrap())

@@ -1,11 +1,14 @@
 //! Rate limits of a key: 120 in any minute, 10,000 in a UTC day.
 
 use chrono::{DateTime, Duration, Utc};
-use pulpo::clock::Clock;
+use pulpo::{
+    clock::Clock,
+    identity::keys::{KeyKind, NewKey},
+};
 use serde_json::json;
 
 use super::{Desk, PAYER, refused};
-use crate::support::Reply;
+use crate::support::{Client, Reply, TestApp, new_key};
 
 /// The four headers: limit, remaining, reset, remaining of the day.
 #[track_caller]
@@ -160,5 +163,72 @@ async fn every_answer_to_a_key_carries_the_headers() {
     ] {
         assert!(reply.headers.get("x-ratelimit-limit").is_none());
     }
+    desk.app.stop().await;
+}
+
+/// The address the key of the next test may be used from.
+const OFFICE: &str = "203.0.113.7";
+
+fn from(desk: &Desk, ip: &str) -> Client {
+    desk.api().header("x-forwarded-for", ip)
+}
+
+/// Two refusals of a wrong address that tell these limits.
+async fn refused_twice(desk: &Desk, limits: [i64; 4]) {
+    for path in ["/meta", "/nothing"] {
+        let refusal = from(desk, "203.0.113.8").get(path).await;
+        refused(&refusal, 403, "forbidden");
+        assert_eq!(headers(&refusal), limits);
+        assert!(refusal.headers.get("retry-after").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_told_the_limits_and_uses_up_none() {
+    let start: DateTime<Utc> = "2026-04-14T12:00:00Z".parse().unwrap();
+    let clock = Clock::fixed(start);
+    let app = TestApp::builder()
+        .clock(&clock)
+        .config(|config| config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()])
+        .start()
+        .await;
+    let mut desk = Desk::furnish(app).await;
+    let new = NewKey {
+        ip_whitelist: vec![OFFICE.to_owned()],
+        ..new_key(&desk.org_id, KeyKind::Payment, &[])
+    };
+    desk.key = desk.app.key(new).await;
+
+    // Never seen before: nothing is used, and the window is open now.
+    refused_twice(&desk, [120, 120, start.timestamp(), 10_000]).await;
+    let told = [120, 119, start.timestamp() + 60, 9_999];
+    let counted = from(&desk, OFFICE).get("/meta").await.expect_status(200);
+    assert_eq!(headers(&counted), told);
+    clock.set(start + Duration::seconds(10));
+    refused_twice(&desk, told).await;
+    desk = Desk {
+        app: desk.app.restart().await,
+        ..desk
+    };
+    // Known from the database alone.
+    refused_twice(&desk, told).await;
+    for used in 2..=120 {
+        let counted = from(&desk, OFFICE).get("/meta").await.expect_status(200);
+        assert_eq!(headers(&counted)[1], 120 - used);
+    }
+    // The address is refused before the limit, and the permission and the body after both.
+    let told = [120, 0, start.timestamp() + 60, 9_880];
+    refused_twice(&desk, told).await;
+    let refusal = from(&desk, "203.0.113.8")
+        .post("/payments/request", &json!({}))
+        .await;
+    refused(&refusal, 403, "forbidden");
+    assert_eq!(headers(&refusal), told);
+    assert!(refusal.text.contains("address"), "{}", refusal.text);
+    let refusal = from(&desk, OFFICE)
+        .post("/payments/request", &json!({}))
+        .await;
+    refused(&refusal, 429, "rate_limited");
+    assert_eq!(headers(&refusal), told);
     desk.app.stop().await;
 }

@@ -236,7 +236,32 @@ async fn a_revoked_key_is_a_wrong_key() {
 async fn what_is_not_there() {
     let desk = Desk::open().await;
     refused(&desk.api().get("/nothing").await, 404, "not_found");
-    refused(&desk.app.pulse().get("/nothing").await, 401, "unauthorized");
+    // Every path but that of /health asks for a key first, also those that do not exist.
+    let anonymous = desk.app.pulse();
+    refused(&anonymous.get("/nothing").await, 401, "unauthorized");
+    refused(&anonymous.get("/health/more").await, 401, "unauthorized");
+    refused(&anonymous.delete("/wallets").await, 401, "unauthorized");
+    let xml = |client: crate::support::Client| client.header("accept", "application/xml");
+    refused(
+        &xml(anonymous.clone()).get("/wallets").await,
+        401,
+        "unauthorized",
+    );
+    refused(
+        &xml(desk.api()).get("/wallets").await,
+        406,
+        "not_acceptable",
+    );
+    for caller in [anonymous, desk.app.pulse().bearer("nonsense")] {
+        let refusal = caller.delete("/health").await;
+        refused(&refusal, 405, "method_not_allowed");
+        assert_eq!(refusal.header("allow"), "GET, HEAD, OPTIONS");
+        let refusal = caller.post("/health/", &json!({})).await;
+        refused(&refusal, 405, "method_not_allowed");
+        let refusal = xml(caller).get("/health").await;
+        refused(&refusal, 406, "not_acceptable");
+        assert!(refusal.headers.get("x-ratelimit-limit").is_none());
+    }
     let wrong_method = desk.api().delete("/payments/request").await;
     refused(&wrong_method, 405, "method_not_allowed");
     assert!(
