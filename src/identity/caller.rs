@@ -104,15 +104,22 @@ impl Caller {
         }
     }
 
+    /// The agents the key is bound to; none for a key that may act for all.
+    pub fn agents(&self) -> Result<Option<&[String]>> {
+        let agents = self.key()?.allowed_agents.as_slice();
+        Ok((!agents.is_empty()).then_some(agents))
+    }
+
     /// Refuses an agent the key may not act for.
     pub fn require_agent(&self, agent_id: &str) -> Result<()> {
-        let key = self.key()?;
-        if key.allowed_agents.is_empty() || key.allowed_agents.iter().any(|a| a == agent_id) {
-            return Ok(());
+        match self.agents()? {
+            Some(agents) if !agents.iter().any(|allowed| allowed == agent_id) => {
+                Err(Error::forbidden(
+                    "AGENT_NOT_ALLOWED",
+                    format!("This key may not act for the agent {agent_id}"),
+                ))
+            }
+            _ => Ok(()),
         }
-        Err(Error::forbidden(
-            "AGENT_NOT_ALLOWED",
-            format!("This key may not act for the agent {agent_id}"),
-        ))
     }
 }

@@ -56,11 +56,7 @@ pub async fn create_wallet(
             currency,
             amount_minor: opening_minor,
             from: Account::External,
-            to: Account::Wallet {
-                org_id,
-                id: &wallet.id,
-                balance_after_minor: opening_minor,
-            },
+            to: wallet.account(),
         };
         ledger::post(conn, &movement, now).await?;
     }

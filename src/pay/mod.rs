@@ -7,7 +7,8 @@
 //!   one database transaction: all of it, or nothing.
 //! - Money is integer minor units, balances never fall below zero, every journal sums to zero, and entries are never
 //!   changed. The database enforces these too.
-//! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it.
+//! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
+//!   bound to some agents is shown what concerns these (`listing`), and refused the others.
 //!
 //! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
@@ -29,6 +30,7 @@ pub mod admin;
 pub mod decision;
 mod input;
 pub mod ledger;
+pub mod listing;
 pub mod money;
 mod payments;
 mod platform;

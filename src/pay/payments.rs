@@ -14,8 +14,9 @@ use crate::{
 use super::{
     Pay,
     input::Input,
+    listing::{self, Filter},
     request,
-    transactions::{self, Filter, TransactionRow},
+    transactions::{self, TransactionRow},
 };
 
 /// Rows of a page when no limit is given.
@@ -88,9 +89,10 @@ async fn list(
     if let Some(agent_id) = &request.agent_id {
         caller.require_agent(agent_id)?;
     }
-    let filter = filter(request)?;
+    let mut filter = filter(request)?;
+    filter.agents = caller.agents()?.map(<[String]>::to_vec);
     let mut conn = pay.db.connection().await?;
-    let rows = transactions::list(&mut conn, caller.org_id()?, &filter).await?;
+    let rows = listing::list(&mut conn, caller.org_id()?, &filter).await?;
     let transactions: Vec<_> = rows.into_iter().map(pb::TransactionSummary::from).collect();
     Ok(pb::ListPaymentsResponse {
         count: i64::try_from(transactions.len()).unwrap_or(i64::MAX),
@@ -110,6 +112,7 @@ fn filter(request: pb::ListPaymentsRequest) -> Result<Filter> {
         status: request.status,
         tx_type: request.tx_type,
         agent_id: request.agent_id,
+        agents: None,
     };
     if filter
         .status
@@ -149,16 +152,23 @@ async fn history(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPayment
     })
 }
 
-/// The transaction, if the caller's organisation pays or receives it; 404 otherwise.
+/// The transaction, if the caller's organisation pays or receives it, 404 otherwise; 403 when it is between agents the
+/// key is not bound to.
 async fn require(conn: &mut Conn, caller: &Caller, id: &str) -> Result<TransactionRow> {
-    transactions::find(conn, caller.org_id()?, id)
-        .await?
-        .ok_or_else(|| {
-            Error::not_found(
-                "TRANSACTION_NOT_FOUND",
-                "There is no transaction with this id",
-            )
-        })
+    let org_id = caller.org_id()?;
+    let row = transactions::find(conn, org_id, id).await?.ok_or_else(|| {
+        Error::not_found(
+            "TRANSACTION_NOT_FOUND",
+            "There is no transaction with this id",
+        )
+    })?;
+    match caller.agents()? {
+        Some(agents) if !listing::concerns(&row, org_id, agents) => Err(Error::forbidden(
+            "AGENT_NOT_ALLOWED",
+            "This key may act for some agents only, and this transaction concerns none of them",
+        )),
+        _ => Ok(row),
+    }
 }
 
 #[cfg(test)]

@@ -136,14 +136,23 @@ pub async fn in_force(
     Ok(row.map(PolicySnapshot::from))
 }
 
-/// All policies of the organisation, newest first, inactive ones too.
-pub async fn list(conn: &mut Conn, org_id: &str) -> QueryResult<Vec<PolicyRow>> {
-    policies::table
+/// The policies of the organisation, newest first, inactive ones too; with `agents` those that bind one of them: their
+/// own and the defaults.
+pub async fn list(
+    conn: &mut Conn,
+    org_id: &str,
+    agents: Option<&[String]>,
+) -> QueryResult<Vec<PolicyRow>> {
+    let mut query = policies::table
         .filter(policies::org_id.eq(org_id))
         .order((policies::created_at.desc(), policies::seq.desc()))
         .select(PolicyRow::as_select())
-        .load(conn)
-        .await
+        .into_boxed();
+    if let Some(agents) = agents {
+        let own = policies::agent_id.eq_any(agents).assume_not_null();
+        query = query.filter(policies::agent_id.is_null().or(own));
+    }
+    query.load(conn).await
 }
 
 /// Stores a policy; 409 when the agent has an active one.

@@ -76,7 +76,7 @@ pub(super) async fn delete(pay: &Pay, caller: &Caller, id: &str) -> Result<()> {
 fn require_agent(caller: &Caller, agent_id: Option<&str>) -> Result<()> {
     match agent_id {
         Some(agent_id) => caller.require_agent(agent_id),
-        None if caller.key()?.allowed_agents.is_empty() => Ok(()),
+        None if caller.agents()?.is_none() => Ok(()),
         None => Err(Error::forbidden(
             "AGENT_NOT_ALLOWED",
             "This key may act for some agents only, and the organization's default policy binds all of them",

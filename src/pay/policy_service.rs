@@ -18,7 +18,7 @@ impl PolicyService for Pay {
     ) -> Result<Response<pb::ListPoliciesResponse>, Status> {
         let caller = Caller::of(&request)?;
         let mut conn = self.db.connection().await?;
-        let rows = policies::list(&mut conn, caller.org_id()?)
+        let rows = policies::list(&mut conn, caller.org_id()?, caller.agents()?)
             .await
             .map_err(Error::from)?;
         Ok(Response::new(pb::ListPoliciesResponse {

@@ -110,8 +110,8 @@ pub(super) async fn settle(
         transaction_id: Some(transaction_id),
         currency: &payment.currency,
         amount_minor,
-        from: account(&payer),
-        to: payee.as_ref().map_or(Account::External, account),
+        from: payer.account(),
+        to: payee.as_ref().map_or(Account::External, WalletRow::account),
     };
     ledger::post(conn, &movement, now).await?;
     Ok(())
@@ -121,14 +121,6 @@ fn add(balance_minor: i64, amount_minor: i64) -> Result<i64> {
     balance_minor
         .checked_add(amount_minor)
         .ok_or_else(|| balance_too_large("amount"))
-}
-
-fn account(wallet: &WalletRow) -> Account<'_> {
-    Account::Wallet {
-        org_id: &wallet.org_id,
-        id: &wallet.id,
-        balance_after_minor: wallet.available_minor,
-    }
 }
 
 /// Writes the balances of a locked wallet.

@@ -9,7 +9,7 @@ use diesel::{
     pg::{Pg, PgValue},
     prelude::*,
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::{BigInt, Json, Nullable, Text, Timestamptz},
+    sql_types::{BigInt, Json, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -154,25 +154,6 @@ pub struct TransactionRow {
     pub settled_at: Option<DateTime<Utc>>,
     /// When it was requested.
     pub created_at: DateTime<Utc>,
-}
-
-/// What a list is narrowed to.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// Only this status.
-    pub status: Option<String>,
-    /// Only this type.
-    pub tx_type: Option<String>,
-    /// Only transactions this agent pays or receives.
-    pub agent_id: Option<String>,
-    /// From this instant.
-    pub from: Option<DateTime<Utc>>,
-    /// Before this instant.
-    pub before: Option<DateTime<Utc>>,
-    /// How many rows.
-    pub limit: i64,
-    /// How many to skip.
-    pub offset: i64,
 }
 
 /// What an agent committed in the rolling windows.
@@ -333,35 +314,6 @@ pub async fn history(
         )
         .order(payment_events::seq)
         .select(PaymentEventRow::as_select())
-        .load(conn)
-        .await
-}
-
-/// The transactions the organisation pays or receives, newest first. Each side is read in the order of its own index.
-pub async fn list(
-    conn: &mut Conn,
-    org_id: &str,
-    filter: &Filter,
-) -> QueryResult<Vec<TransactionRow>> {
-    const SIDE: &str = "($2 IS NULL OR status = $2) AND ($3 IS NULL OR tx_type = $3) \
-         AND ($4 IS NULL OR requesting_agent_id = $4 OR counterparty_agent_id = $4) \
-         AND ($5 IS NULL OR created_at >= $5) AND ($6 IS NULL OR created_at < $6) \
-         ORDER BY created_at DESC, seq DESC LIMIT $7";
-    let sql = format!(
-        "SELECT * FROM ((SELECT * FROM transactions WHERE org_id = $1 AND {SIDE}) UNION ALL \
-         (SELECT * FROM transactions WHERE counterparty_org_id = $1 AND {SIDE})) AS sides \
-         ORDER BY created_at DESC, seq DESC LIMIT $8 OFFSET $9"
-    );
-    diesel::sql_query(sql)
-        .bind::<Text, _>(org_id)
-        .bind::<Nullable<Text>, _>(&filter.status)
-        .bind::<Nullable<Text>, _>(&filter.tx_type)
-        .bind::<Nullable<Text>, _>(&filter.agent_id)
-        .bind::<Nullable<Timestamptz>, _>(filter.from)
-        .bind::<Nullable<Timestamptz>, _>(filter.before)
-        .bind::<BigInt, _>(filter.limit.saturating_add(filter.offset))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
         .load(conn)
         .await
 }

@@ -14,7 +14,12 @@ use crate::{
     },
 };
 
-use super::{Pay, input::Input, money::decimal, wallets};
+use super::{
+    Pay,
+    input::Input,
+    money::decimal,
+    wallets::{self, Transfer, WalletRow},
+};
 
 #[tonic::async_trait]
 impl WalletService for Pay {
@@ -24,7 +29,7 @@ impl WalletService for Pay {
     ) -> Result<Response<pb::ListWalletsResponse>, Status> {
         let caller = Caller::of(&request)?;
         let mut conn = self.db.connection().await?;
-        let rows = wallets::list(&mut conn, caller.org_id()?)
+        let rows = wallets::list(&mut conn, caller.org_id()?, caller.agents()?)
             .await
             .map_err(Error::from)?;
         Ok(Response::new(pb::ListWalletsResponse {
@@ -47,8 +52,14 @@ impl WalletService for Pay {
         request: Request<pb::FundWalletRequest>,
     ) -> Result<Response<pb::FundWalletResponse>, Status> {
         let caller = Caller::of(&request)?;
+        let word = |wallet: WalletRow, amount| pb::FundWalletResponse {
+            funded: true,
+            agent_id: wallet.agent_id,
+            amount,
+            new_balance: Some(decimal(wallet.available_minor)),
+        };
         Ok(Response::new(
-            fund(self, &caller, request.into_inner()).await?,
+            transfer(self, &caller, Transfer::Fund, request.into_inner(), word).await?,
         ))
     }
 
@@ -57,14 +68,32 @@ impl WalletService for Pay {
         request: Request<pb::WithdrawWalletRequest>,
     ) -> Result<Response<pb::WithdrawWalletResponse>, Status> {
         let caller = Caller::of(&request)?;
+        let pb::WithdrawWalletRequest {
+            agent_id,
+            amount,
+            currency,
+            idempotency_key,
+        } = request.into_inner();
+        let request = pb::FundWalletRequest {
+            agent_id,
+            amount,
+            currency,
+            idempotency_key,
+        };
+        let word = |wallet: WalletRow, amount| pb::WithdrawWalletResponse {
+            withdrawn: true,
+            agent_id: wallet.agent_id,
+            amount,
+            new_balance: Some(decimal(wallet.available_minor)),
+        };
         Ok(Response::new(
-            withdraw(self, &caller, request.into_inner()).await?,
+            transfer(self, &caller, Transfer::Withdraw, request, word).await?,
         ))
     }
 }
 
-/// A change of a wallet that is well-formed.
-struct Change {
+/// A transfer that is well-formed.
+struct Order {
     agent_id: String,
     currency: String,
     amount_minor: i64,
@@ -87,14 +116,14 @@ async fn find(
     })
 }
 
-fn read(
-    caller: &Caller,
-    scope: &'static str,
-    agent_id: String,
-    amount: Option<Decimal>,
-    currency: Option<String>,
-    key: Option<String>,
-) -> Result<Change> {
+/// Checks a request; funding and withdrawing ask for the same.
+fn read(caller: &Caller, scope: &'static str, request: pb::FundWalletRequest) -> Result<Order> {
+    let pb::FundWalletRequest {
+        agent_id,
+        amount,
+        currency,
+        idempotency_key,
+    } = request;
     caller.require_agent(&agent_id)?;
     let mut input = Input::default();
     input.name("agent_id", &agent_id);
@@ -108,10 +137,10 @@ fn read(
         currency: Some(currency.clone()),
         idempotency_key: None,
     };
-    let keyed = key
+    let keyed = idempotency_key
         .map(|key| Keyed::new(caller.org_id()?, scope, key, &canonical.encode_to_vec()))
         .transpose()?;
-    Ok(Change {
+    Ok(Order {
         agent_id,
         currency,
         amount_minor,
@@ -119,95 +148,29 @@ fn read(
     })
 }
 
-/// Adds money from outside. Repeating it under its idempotency key gives the first answer.
-async fn fund(
+/// Moves the money and words the answer from the wallet. Repeating it under its idempotency key gives the first answer.
+async fn transfer<Reply: Message + Default>(
     pay: &Pay,
     caller: &Caller,
+    transfer: Transfer,
     request: pb::FundWalletRequest,
-) -> Result<pb::FundWalletResponse> {
-    let pb::FundWalletRequest {
-        agent_id,
-        amount,
-        currency,
-        idempotency_key,
-    } = request;
-    let change = read(
-        caller,
-        "pay.fund_wallet",
-        agent_id,
-        amount,
-        currency,
-        idempotency_key,
-    )?;
+    word: impl Fn(WalletRow, Option<Decimal>) -> Reply + Sync,
+) -> Result<Reply> {
+    let (scope, name) = match transfer {
+        Transfer::Fund => ("pay.fund_wallet", "pay_fund_wallet"),
+        Transfer::Withdraw => ("pay.withdraw_wallet", "pay_withdraw_wallet"),
+    };
+    let order = read(caller, scope, request)?;
     let (org_id, now) = (caller.org_id()?, pay.clock.now());
     pay.db
-        .transaction("pay_fund_wallet", async |conn: &mut Conn| {
-            if let Some(first) = idempotency::replay(conn, change.keyed.as_ref(), now).await? {
+        .transaction(name, async |conn: &mut Conn| {
+            if let Some(first) = idempotency::replay(conn, order.keyed.as_ref(), now).await? {
                 return Ok(first);
             }
-            let wallet = wallets::fund(
-                conn,
-                org_id,
-                &change.agent_id,
-                &change.currency,
-                change.amount_minor,
-                now,
-            )
-            .await?;
-            let reply = pb::FundWalletResponse {
-                funded: true,
-                agent_id: wallet.agent_id,
-                amount: Some(decimal(change.amount_minor)),
-                new_balance: Some(decimal(wallet.available_minor)),
-            };
-            idempotency::keep(conn, change.keyed.as_ref(), &reply).await?;
-            Ok(reply)
-        })
-        .await
-}
-
-/// Takes money out. Repeating it under its idempotency key gives the first answer.
-async fn withdraw(
-    pay: &Pay,
-    caller: &Caller,
-    request: pb::WithdrawWalletRequest,
-) -> Result<pb::WithdrawWalletResponse> {
-    let pb::WithdrawWalletRequest {
-        agent_id,
-        amount,
-        currency,
-        idempotency_key,
-    } = request;
-    let change = read(
-        caller,
-        "pay.withdraw_wallet",
-        agent_id,
-        amount,
-        currency,
-        idempotency_key,
-    )?;
-    let (org_id, now) = (caller.org_id()?, pay.clock.now());
-    pay.db
-        .transaction("pay_withdraw_wallet", async |conn: &mut Conn| {
-            if let Some(first) = idempotency::replay(conn, change.keyed.as_ref(), now).await? {
-                return Ok(first);
-            }
-            let wallet = wallets::withdraw(
-                conn,
-                org_id,
-                &change.agent_id,
-                &change.currency,
-                change.amount_minor,
-                now,
-            )
-            .await?;
-            let reply = pb::WithdrawWalletResponse {
-                withdrawn: true,
-                agent_id: wallet.agent_id,
-                amount: Some(decimal(change.amount_minor)),
-                new_balance: Some(decimal(wallet.available_minor)),
-            };
-            idempotency::keep(conn, change.keyed.as_ref(), &reply).await?;
+            let of = (org_id, order.agent_id.as_str(), order.currency.as_str());
+            let wallet = wallets::transfer(conn, transfer, of, order.amount_minor, now).await?;
+            let reply = word(wallet, Some(decimal(order.amount_minor)));
+            idempotency::keep(conn, order.keyed.as_ref(), &reply).await?;
             Ok(reply)
         })
         .await

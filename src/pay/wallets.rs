@@ -72,6 +72,15 @@ impl WalletRow {
             updated_at: now,
         }
     }
+
+    /// The wallet as one side of a movement that has just been applied to it.
+    pub fn account(&self) -> Account<'_> {
+        Account::Wallet {
+            org_id: &self.org_id,
+            id: &self.id,
+            balance_after_minor: self.available_minor,
+        }
+    }
 }
 
 impl From<WalletRow> for pb::WalletSummary {
@@ -110,14 +119,21 @@ impl From<WalletRow> for pb::Wallet {
     }
 }
 
-/// The active wallets of the organisation, oldest first.
-pub async fn list(conn: &mut Conn, org_id: &str) -> QueryResult<Vec<WalletRow>> {
-    wallets::table
+/// The active wallets of the organisation, or of these agents of it, oldest first.
+pub async fn list(
+    conn: &mut Conn,
+    org_id: &str,
+    agents: Option<&[String]>,
+) -> QueryResult<Vec<WalletRow>> {
+    let mut query = wallets::table
         .filter(wallets::org_id.eq(org_id).and(wallets::is_active))
         .order((wallets::created_at, wallets::id))
         .select(WalletRow::as_select())
-        .load(conn)
-        .await
+        .into_boxed();
+    if let Some(agents) = agents {
+        query = query.filter(wallets::agent_id.eq_any(agents));
+    }
+    query.load(conn).await
 }
 
 /// The wallet of an agent in a currency.
@@ -170,107 +186,92 @@ fn not_found(agent_id: &str, currency: &str) -> Error {
     )
 }
 
-/// Adds money from outside and returns the wallet; 404 without an active wallet, 400 when it cannot hold so much.
-pub async fn fund(
-    conn: &mut Conn,
-    org_id: &str,
-    agent_id: &str,
-    currency: &str,
-    amount_minor: i64,
-    now: DateTime<Utc>,
-) -> Result<WalletRow> {
-    let funded = diesel::update(wallets::table)
-        .filter(
-            wallets::org_id
-                .eq(org_id)
-                .and(wallets::agent_id.eq(agent_id))
-                .and(wallets::currency.eq(currency)),
-        )
-        .filter(wallets::is_active.and(wallets::available_minor.le(i64::MAX - amount_minor)))
-        .set((
-            wallets::available_minor.eq(wallets::available_minor + amount_minor),
-            wallets::last_transaction_at.eq(now),
-            wallets::updated_at.eq(now),
-        ))
-        .returning(WalletRow::as_returning())
-        .get_result(conn)
-        .await
-        .optional()?;
-    let Some(wallet) = funded else {
-        return match find(conn, org_id, agent_id, currency).await? {
-            Some(wallet) if wallet.is_active => Err(balance_too_large("amount")),
-            _ => Err(not_found(agent_id, currency)),
-        };
-    };
-    let to = Account::Wallet {
-        org_id,
-        id: &wallet.id,
-        balance_after_minor: wallet.available_minor,
-    };
-    let movement = Movement {
-        org_id,
-        kind: JournalKind::Fund,
-        transaction_id: None,
-        currency,
-        amount_minor,
-        from: Account::External,
-        to,
-    };
-    ledger::post(conn, &movement, now).await?;
-    Ok(wallet)
+/// A movement of money between one wallet and the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Money comes in.
+    Fund,
+    /// Money goes out.
+    Withdraw,
 }
 
-/// Takes money out and returns the wallet; 404 without an active wallet, 400 when it does not cover the amount. Held
-/// money does not count.
-pub async fn withdraw(
-    conn: &mut Conn,
-    org_id: &str,
-    agent_id: &str,
-    currency: &str,
-    amount_minor: i64,
-    now: DateTime<Utc>,
-) -> Result<WalletRow> {
-    let withdrawn = diesel::update(wallets::table)
-        .filter(
-            wallets::org_id
-                .eq(org_id)
-                .and(wallets::agent_id.eq(agent_id))
-                .and(wallets::currency.eq(currency)),
-        )
-        .filter(wallets::is_active.and(wallets::available_minor.ge(amount_minor)))
-        .set((
-            wallets::available_minor.eq(wallets::available_minor - amount_minor),
-            wallets::last_transaction_at.eq(now),
-            wallets::updated_at.eq(now),
-        ))
-        .returning(WalletRow::as_returning())
-        .get_result(conn)
-        .await
-        .optional()?;
-    let Some(wallet) = withdrawn else {
-        return match find(conn, org_id, agent_id, currency).await? {
-            Some(wallet) if wallet.is_active => Err(Error::precondition(
+impl Transfer {
+    fn kind(self) -> JournalKind {
+        match self {
+            Self::Fund => JournalKind::Fund,
+            Self::Withdraw => JournalKind::Withdraw,
+        }
+    }
+
+    /// What is added to the available balance, and the least and the most there may be of it before. Held money does
+    /// not count.
+    fn bounds(self, amount_minor: i64) -> (i64, (i64, i64)) {
+        match self {
+            Self::Fund => (amount_minor, (0, i64::MAX.saturating_sub(amount_minor))),
+            Self::Withdraw => (-amount_minor, (amount_minor, i64::MAX)),
+        }
+    }
+
+    /// Why an active wallet is out of these bounds.
+    fn refusal(self, agent_id: &str) -> Error {
+        match self {
+            Self::Fund => balance_too_large("amount"),
+            Self::Withdraw => Error::precondition(
                 "INSUFFICIENT_BALANCE",
                 format!(
                     "The available balance of agent {agent_id} does not cover the amount; withdraw less"
                 ),
-            )),
+            ),
+        }
+    }
+}
+
+/// Moves a positive amount into or out of a wallet, writes the journal, and returns the wallet. 404 without an active
+/// wallet; 400 when it cannot hold so much, or does not cover the amount.
+pub async fn transfer(
+    conn: &mut Conn,
+    transfer: Transfer,
+    (org_id, agent_id, currency): (&str, &str, &str),
+    amount_minor: i64,
+    now: DateTime<Utc>,
+) -> Result<WalletRow> {
+    let (change_minor, (least_minor, most_minor)) = transfer.bounds(amount_minor);
+    let moved = diesel::update(wallets::table)
+        .filter(
+            wallets::org_id
+                .eq(org_id)
+                .and(wallets::agent_id.eq(agent_id))
+                .and(wallets::currency.eq(currency)),
+        )
+        .filter(wallets::is_active.and(wallets::available_minor.between(least_minor, most_minor)))
+        .set((
+            wallets::available_minor.eq(wallets::available_minor + change_minor),
+            wallets::last_transaction_at.eq(now),
+            wallets::updated_at.eq(now),
+        ))
+        .returning(WalletRow::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?;
+    let Some(wallet) = moved else {
+        return match find(conn, org_id, agent_id, currency).await? {
+            Some(wallet) if wallet.is_active => Err(transfer.refusal(agent_id)),
             _ => Err(not_found(agent_id, currency)),
         };
     };
-    let from = Account::Wallet {
-        org_id,
-        id: &wallet.id,
-        balance_after_minor: wallet.available_minor,
+    let inside = wallet.account();
+    let (from, to) = match transfer {
+        Transfer::Fund => (Account::External, inside),
+        Transfer::Withdraw => (inside, Account::External),
     };
     let movement = Movement {
         org_id,
-        kind: JournalKind::Withdraw,
+        kind: transfer.kind(),
         transaction_id: None,
         currency,
         amount_minor,
         from,
-        to: Account::External,
+        to,
     };
     ledger::post(conn, &movement, now).await?;
     Ok(wallet)

@@ -1,9 +1,11 @@
 //! The payments API, by the chapters of its document.
 
+mod agents;
 mod curl;
 mod idempotency;
 mod ledger;
 mod limits;
+mod model;
 mod payments;
 mod platform;
 mod policies;

@@ -1,0 +1,182 @@
+//! The rows of payments.
+
+use prost::Message;
+use pulpo::proto::pulpo::{pay::v1 as pay, r#type::v1::Decimal};
+use tonic::Code;
+use uuid::Uuid;
+
+use super::{
+    Row,
+    rows::{HIDDEN, empty, row},
+    world::{AGENT, World},
+};
+
+fn amount() -> Option<Decimal> {
+    Some(Decimal {
+        value: "1.00".to_owned(),
+    })
+}
+
+fn request(_: &World) -> Vec<u8> {
+    pay::RequestPaymentRequest {
+        requesting_agent_id: AGENT.to_owned(),
+        amount: amount(),
+        tx_type: "vendor_payment".to_owned(),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+/// Reading a payment and reading its history ask for the same.
+fn payment(world: &World) -> Vec<u8> {
+    pay::GetPaymentRequest {
+        id: world.transaction_id.clone(),
+    }
+    .encode_to_vec()
+}
+
+fn wallet(_: &World) -> Vec<u8> {
+    pay::GetWalletRequest {
+        agent_id: AGENT.to_owned(),
+        currency: None,
+    }
+    .encode_to_vec()
+}
+
+/// Funding and withdrawing ask for the same.
+fn transfer(_: &World) -> Vec<u8> {
+    pay::FundWalletRequest {
+        agent_id: AGENT.to_owned(),
+        amount: amount(),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+fn create(_: &World) -> Vec<u8> {
+    pay::CreatePolicyRequest {
+        policy_name: Some("One".to_owned()),
+        agent_id: Some(Uuid::new_v4().to_string()),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+fn update(world: &World) -> Vec<u8> {
+    let policy = pay::PolicyChange {
+        policy_name: Some("Renamed".to_owned()),
+        ..Default::default()
+    };
+    pay::UpdatePolicyRequest {
+        id: world.policy_id.clone(),
+        policy: Some(policy),
+        update_mask: None,
+    }
+    .encode_to_vec()
+}
+
+fn delete(world: &World) -> Vec<u8> {
+    pay::DeletePolicyRequest {
+        id: world.policy_id.clone(),
+    }
+    .encode_to_vec()
+}
+
+/// The methods with what another organisation's key and a key bound to another agent get; lists show the latter nothing
+/// of this agent.
+pub(super) fn rows() -> Vec<Row> {
+    type Ask = fn(&World) -> Vec<u8>;
+    const REFUSED: Code = Code::PermissionDenied;
+    let rows: [(&'static str, Option<Code>, Code, Ask); 14] = [
+        // A stranger's agent of the same name is another agent: no policy, so denied, which is an ordinary answer.
+        (
+            "/pulpo.pay.v1.PaymentService/RequestPayment",
+            Some(Code::Ok),
+            REFUSED,
+            request,
+        ),
+        (
+            "/pulpo.pay.v1.PaymentService/ListPayments",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.PaymentService/GetPayment",
+            HIDDEN,
+            REFUSED,
+            payment,
+        ),
+        (
+            "/pulpo.pay.v1.PaymentService/ListPaymentEvents",
+            HIDDEN,
+            REFUSED,
+            payment,
+        ),
+        (
+            "/pulpo.pay.v1.WalletService/ListWallets",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.WalletService/GetWallet",
+            HIDDEN,
+            REFUSED,
+            wallet,
+        ),
+        (
+            "/pulpo.pay.v1.WalletService/FundWallet",
+            HIDDEN,
+            REFUSED,
+            transfer,
+        ),
+        (
+            "/pulpo.pay.v1.WalletService/WithdrawWallet",
+            HIDDEN,
+            REFUSED,
+            transfer,
+        ),
+        (
+            "/pulpo.pay.v1.PolicyService/ListPolicies",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.PolicyService/CreatePolicy",
+            None,
+            REFUSED,
+            create,
+        ),
+        (
+            "/pulpo.pay.v1.PolicyService/UpdatePolicy",
+            HIDDEN,
+            REFUSED,
+            update,
+        ),
+        (
+            "/pulpo.pay.v1.PolicyService/DeletePolicy",
+            HIDDEN,
+            REFUSED,
+            delete,
+        ),
+        (
+            "/pulpo.pay.v1.PlatformService/CheckHealth",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.PlatformService/GetMeta",
+            None,
+            Code::Ok,
+            empty,
+        ),
+    ];
+    let rows = rows.into_iter().map(|(method, foreign, bound, ask)| Row {
+        bound: Some(bound),
+        ..row(method, Code::Ok, foreign, ask)
+    });
+    rows.collect()
+}
