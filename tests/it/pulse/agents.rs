@@ -51,9 +51,9 @@ async fn payments(desk: &Desk, other_org_id: &str, other: &Client) -> Vec<String
         (other, back.clone()),
         (other, with(back, from_payee)),
     ] {
-        let over = with(json!({"amount": 10}), over);
+        let payment = with(with(invoice(), json!({"amount": 10})), over);
         let reply = api
-            .post("/payments/request", &with(invoice(), over))
+            .post("/payments/request", &payment)
             .await
             .expect_status(200);
         ids.push(reply.str("/transaction_id").to_owned());

@@ -263,11 +263,11 @@ fn random_steps_agree_with_a_model() {
     let app = runtime.block_on(app);
     let mut runner = TestRunner::new(Config {
         cases: CASES,
-        max_shrink_iters: 100,
+        max_shrink_iters: 40,
         failure_persistence: None,
         ..Config::default()
     });
-    let steps = prop::collection::vec(step(), 30..60);
+    let steps = prop::collection::vec(step(), 20..40);
     let outcome = runner.run(&steps, |steps| {
         runtime.block_on(async {
             let mut game = Game::new(&app, &clock).await;
