@@ -54,7 +54,9 @@ pub(crate) fn find(surface: &Surface, asked: Asked<'_>) -> Found {
     let lookup = surface.router.lookup(method, uri.path());
     match lookup {
         Lookup::Match(found) => endpoint(surface, asked, &found),
-        _ if asked.is_handshake => socket(surface, asked).unwrap_or_else(|| missed(surface, lookup, asked)),
+        _ if asked.is_handshake => {
+            socket(surface, asked).unwrap_or_else(|| missed(surface, lookup, asked))
+        }
         _ => missed(surface, lookup, asked),
     }
 }
@@ -168,12 +170,13 @@ fn missed(surface: &Surface, lookup: Lookup<'_, '_, usize>, asked: Asked<'_>) ->
 
 /// The methods that answer the path for one of these HTTP methods.
 fn methods_at(surface: &Surface, allow: &[Method], uri: &Uri) -> MethodsAtPath {
-    let endpoints = allow
-        .iter()
-        .filter_map(|method| match surface.router.lookup(method, uri.path()) {
-            Lookup::Match(found) => surface.endpoints.get(found.target),
-            _ => None,
-        });
+    let endpoints =
+        allow
+            .iter()
+            .filter_map(|method| match surface.router.lookup(method, uri.path()) {
+                Lookup::Match(found) => surface.endpoints.get(found.target),
+                _ => None,
+            });
     MethodsAtPath(endpoints.map(|endpoint| endpoint.uri.clone()).collect())
 }
 

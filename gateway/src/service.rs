@@ -289,7 +289,13 @@ fn infallible<T>(outcome: Result<T, Infallible>) -> T {
 }
 
 /// A request without a route still goes through the checks in front of the service, where the surface wants it.
-async fn unmatched<S>(surface: &Surface, inner: S, parts: &Parts, fault: Fault) -> Response<Body>
+async fn unmatched<S>(
+    surface: &Surface,
+    inner: S,
+    parts: &Parts,
+    fault: Fault,
+    methods: MethodsAtPath,
+) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
     S::Future: Send,

@@ -142,7 +142,9 @@ impl Compiler<'_> {
                 bind.body,
                 matches!(binder.body(), Body::None),
             ),
-            form: self.form(&method.input(), &binder, bind),
+            form: self
+                .form(&method.input(), &binder, bind)
+                .filter(|form| self.takes_forms(method, form)),
         };
         let output = self.output(method, bind, &binder)?;
         let mask = self.mask(&method.input(), route_method, &binder, bind.body);
@@ -229,6 +231,12 @@ impl Compiler<'_> {
         self.codec
             .message(message.full_name())
             .ok_or_else(|| vec![format!("the codec does not know {}", message.full_name())])
+    }
+
+    /// Forms are taken where the surface or the method says so, and where a file can be sent.
+    fn takes_forms(&self, method: &MethodDescriptor, form: &FormTarget) -> bool {
+        let option = self.extension(method, "pulpo.options.v1.body");
+        self.options.has_forms || option.is_some_and(|body| flag(&body, "form")) || form.has_files()
     }
 
     /// The message that a form fills, where the body is an ordinary one.

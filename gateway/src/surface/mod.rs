@@ -70,6 +70,15 @@ pub(crate) struct FormTarget {
 }
 
 impl FormTarget {
+    /// Whether the message has a field made for files.
+    fn has_files(&self) -> bool {
+        self.message.fields().any(|field| {
+            let kind = field.kind();
+            kind.as_message()
+                .is_some_and(|message| message.full_name() == "pulpo.type.v1.File")
+        })
+    }
+
     pub(crate) fn binder(&self, codec: &Codec) -> &FormBinder {
         self.compiled.get_or_init(|| {
             FormBinder::new(

@@ -15,6 +15,9 @@ pub struct SurfaceOptions {
     pub envelope: Option<Envelope>,
     /// How its errors look.
     pub errors: Arc<dyn ErrorFormat>,
+    /// Whether every route with a JSON body takes it as a form too. Otherwise only methods do that say so
+    /// (`pulpo.options.v1.body`), or whose body has a `pulpo.type.v1.File`.
+    pub has_forms: bool,
     /// Whether errors are RFC 9457 problem details for a client that asks for `application/problem+json`.
     pub has_problem_json: bool,
     /// Whether unary replies to GET carry an entity tag, and a request that knows it gets 304.
@@ -44,6 +47,7 @@ impl SurfaceOptions {
             profile: JsonProfile::default(),
             envelope: None,
             errors,
+            has_forms: false,
             has_problem_json: false,
             has_entity_tags: false,
             compress_from_bytes: None,

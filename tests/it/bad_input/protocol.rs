@@ -74,11 +74,6 @@ async fn another_method_is_405_and_options_tells_which() {
                 continue;
             }
             assert_error(route.surface, &answer, &what);
-            // Where every caller has a key, one without it learns nothing else.
-            if route.surface == SurfaceName::Pay && route.schemes.is_empty() {
-                assert_eq!(answer.status, 401, "{what}: {}", answer.text());
-                continue;
-            }
             assert_eq!(answer.status, 405, "{what}: {}", answer.text());
             let allow = answer.header("allow");
             assert!(
@@ -122,14 +117,7 @@ async fn a_reply_nobody_accepts_is_406() {
                 .await;
             let what = format!("{} as {accept}", route.name());
             assert_error(route.surface, &answer, &what);
-            // Where every caller has a key, one without it learns nothing else.
-            let is_stranger = route.surface == SurfaceName::Pay && route.schemes.is_empty();
-            assert_eq!(
-                answer.status,
-                if is_stranger { 401 } else { 406 },
-                "{what}: {}",
-                answer.text()
-            );
+            assert_eq!(answer.status, 406, "{what}: {}", answer.text());
         }
         if route.method == "GET" {
             for accept in [

@@ -1,0 +1,218 @@
+//! What is around the messages: deadlines, headers, redirects, entity tags, problem details.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::stream;
+use http::HeaderMap;
+use pulpo_gateway::surface::{Deadlines, SurfaceOptions};
+use tonic::Code;
+
+use super::{
+    Line, Service, call, framed, get, is_refused, line, lines, options, reply, service, surface,
+    text,
+};
+
+/// A service that answers with one line, and the headers it saw.
+fn seeing() -> (Service, Arc<Mutex<HeaderMap>>) {
+    let seen = Arc::new(Mutex::new(HeaderMap::new()));
+    let kept = seen.clone();
+    let seeing = service(move |request| {
+        *kept.lock().unwrap() = request.headers().clone();
+        async move { reply(lines(1), Code::Ok) }
+    });
+    (seeing, seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_its_deadline() {
+    let bounded = SurfaceOptions {
+        deadlines: Deadlines {
+            default: Some(Duration::from_secs(10)),
+            cap: Some(Duration::from_secs(20)),
+        },
+        ..options()
+    };
+    let surface = surface(bounded);
+    for (asked, seconds) in [(None, 10), (Some("3"), 3), (Some("3000"), 20)] {
+        let never = service(|_| std::future::pending());
+        let headers: Vec<_> = asked
+            .map(|asked| ("x-server-timeout", asked))
+            .into_iter()
+            .collect();
+        let before = tokio::time::Instant::now();
+        let response = call(&surface, never, get("/v1/logs/a", &headers)).await;
+        is_refused(response, 504, "DEADLINE_EXCEEDED").await;
+        assert_eq!(before.elapsed(), Duration::from_secs(seconds));
+    }
+    // A stream ends where its client asked for it, in its own framing.
+    let silent = service(|_| async {
+        reply(
+            futures_util::StreamExt::chain(lines(1), stream::pending()),
+            Code::Ok,
+        )
+    });
+    let headers = [("grpc-timeout", "5S"), ("accept", "application/x-ndjson")];
+    let body = text(call(&surface, silent, get("/v1/logs/a:watch", &headers)).await).await;
+    assert!(
+        body.ends_with("\"reason\":\"DEADLINE_EXCEEDED\"}\n"),
+        "{body}"
+    );
+    let bad = get("/v1/logs/a", &[("x-server-timeout", "soon")]);
+    is_refused(call(&surface, seeing().0, bad).await, 400, "INVALID_HEADER").await;
+}
+
+#[tokio::test]
+async fn the_service_is_told_the_deadline_and_the_listed_headers() {
+    let mut renaming = options();
+    renaming
+        .metadata
+        .requests
+        .rename("x-old-name", "new-name")
+        .unwrap();
+    let (seeing, seen) = seeing();
+    let headers = [
+        ("grpc-timeout", "5S"),
+        ("x-old-name", "1"),
+        ("x-other", "2"),
+        ("cookie", "3"),
+        (
+            "traceparent",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
+        ("data-bin", "AAE="),
+    ];
+    call(&surface(renaming), seeing, get("/v1/logs/a", &headers)).await;
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen["grpc-timeout"], "5000000u");
+    assert_eq!(
+        (&seen["new-name"], &seen["x-other"]),
+        (&"1".parse().unwrap(), &"2".parse().unwrap())
+    );
+    assert!(seen.contains_key("traceparent") && seen.contains_key("data-bin"));
+    assert!(!seen.contains_key("cookie") && !seen.contains_key("x-old-name"));
+    let bad = get("/v1/logs/a", &[("data-bin", "%")]);
+    is_refused(
+        call(&surface(options()), seeing_nothing(), bad).await,
+        400,
+        "INVALID_HEADER",
+    )
+    .await;
+}
+
+fn seeing_nothing() -> Service {
+    service(|_| async { unreachable!() })
+}
+
+/// `gateway.test.v1.Place`, which has its address where a Line has its log.
+fn place(address: &str) -> Service {
+    let place = framed(&Line {
+        log: address.into(),
+        ..Line::default()
+    });
+    service(move |_| {
+        let place = place.clone();
+        async move { reply(stream::iter([place]), Code::Ok) }
+    })
+}
+
+#[tokio::test]
+async fn a_method_may_send_clients_elsewhere() {
+    let surface = surface(options());
+    let response = call(
+        &surface,
+        place("https://a.example/?x=1"),
+        get("/v1/visit/a", &[]),
+    )
+    .await;
+    assert_eq!(response.status(), 303);
+    assert_eq!(response.headers()["location"], "https://a.example/?x=1");
+    assert_eq!(text(response).await, "");
+    let broken = call(
+        &surface,
+        place("a\r\nset-cookie: b"),
+        get("/v1/visit/a", &[]),
+    )
+    .await;
+    is_refused(broken, 500, "BROKEN_REPLY").await;
+}
+
+#[tokio::test]
+async fn no_content_has_none() {
+    let remove = service(|_| async { reply(lines(1), Code::Ok) });
+    let request = http::Request::delete("/v1/logs/a")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    let response = call(&surface(options()), remove, request).await;
+    assert_eq!(response.status(), 204);
+    assert!(!response.headers().contains_key("content-type"));
+    assert_eq!(text(response).await, "");
+}
+
+#[tokio::test]
+async fn a_reply_the_client_has_is_not_sent_again() {
+    let tagging = surface(SurfaceOptions {
+        has_entity_tags: true,
+        ..options()
+    });
+    let read = || service(|_| async { reply(lines(1), Code::Ok) });
+    let first = call(&tagging, read(), get("/v1/logs/a", &[])).await;
+    let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+    let again = call(
+        &tagging,
+        read(),
+        get("/v1/logs/a", &[("if-none-match", &tag)]),
+    )
+    .await;
+    assert_eq!(
+        (
+            again.status().as_u16(),
+            again.headers()["etag"].to_str().unwrap()
+        ),
+        (304, &*tag)
+    );
+    assert_eq!(text(again).await, "");
+    let changed = service(|_| async { reply(stream::iter([framed(&line(2))]), Code::Ok) });
+    let other = call(
+        &tagging,
+        changed,
+        get("/v1/logs/a", &[("if-none-match", &tag)]),
+    )
+    .await;
+    assert_eq!(other.status(), 200);
+    assert_ne!(other.headers()["etag"], *tag);
+}
+
+#[tokio::test]
+async fn errors_are_problem_details_for_who_asks() {
+    let asking = surface(SurfaceOptions {
+        has_problem_json: true,
+        ..options()
+    });
+    let asked = [("accept", "application/json, application/problem+json")];
+    let response = call(&asking, seeing_nothing(), get("/v1/logs/a?from=x", &asked)).await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let body: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+    assert_eq!(body["type"], "about:blank");
+    assert_eq!(
+        (&body["title"], &body["status"]),
+        (&"Bad Request".into(), &400.into())
+    );
+    assert_eq!(
+        (&body["instance"], &body["reason"]),
+        (&"/v1/logs/a".into(), &"INVALID_PARAMETER".into())
+    );
+    assert_eq!(body["errors"][0]["field"], "from");
+    let plain = call(
+        &asking,
+        seeing_nothing(),
+        get("/v1/logs/a?from=x", &[("accept", "*/*")]),
+    )
+    .await;
+    assert_eq!(plain.headers()["content-type"], "application/json");
+}

@@ -1,0 +1,169 @@
+//! Streams over WebSockets, through a real server and a real client.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use futures_util::{SinkExt, StreamExt, stream};
+use http_body_util::BodyExt;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use pulpo_gateway::{reply::Sockets, service::Gateway, surface::Surface};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
+};
+use tonic::{Code, Status};
+
+use super::{Line, Service, framed, line, lines, options, reply, service, surface, unframed};
+
+/// Serves until the runtime ends.
+async fn served(service: Service, sockets: Sockets) -> SocketAddr {
+    let surface: Arc<Surface> = surface(options());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let gateway = Gateway::new(surface, service).with_sockets(sockets);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let gateway = TowerToHyperService::new(gateway.clone());
+            tokio::spawn(async move {
+                let builder = Builder::new(TokioExecutor::new());
+                let _ = builder
+                    .serve_connection_with_upgrades(TokioIo::new(stream), gateway)
+                    .await;
+            });
+        }
+    });
+    address
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connected(address: SocketAddr, path: &str) -> Result<Socket, Error> {
+    let request = format!("ws://{address}{path}").into_client_request()?;
+    connect_async(request).await.map(|(socket, _)| socket)
+}
+
+/// The texts until the close frame, and that.
+async fn all(mut socket: Socket) -> (Vec<String>, u16, String) {
+    let mut texts = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Text(text) => texts.push(text.to_string()),
+            Message::Close(Some(frame)) => {
+                return (texts, frame.code.into(), frame.reason.to_string());
+            }
+            _ => {}
+        }
+    }
+    (texts, 1006, String::new())
+}
+
+#[tokio::test]
+async fn messages_are_text_frames_and_the_close_code_is_the_status() {
+    for (code, expected) in [
+        (Code::Ok, 1000),
+        (Code::Unavailable, 4503),
+        (Code::NotFound, 4404),
+    ] {
+        let watch = service(move |_| async move { reply(lines(2), code) });
+        let address = served(watch, Sockets::default()).await;
+        let socket = connected(address, "/v1/logs/a:watch").await.unwrap();
+        let (texts, code, _) = all(socket).await;
+        assert_eq!(texts[1], r#"{"id":2,"kind":"k","text":"line 2"}"#);
+        assert_eq!((texts.len(), code), (2, expected));
+    }
+}
+
+#[tokio::test]
+async fn an_early_error_keeps_its_status() {
+    let missing = service(|_| async { Status::permission_denied("not yours").into_http() });
+    let address = served(missing, Sockets::default()).await;
+    for path in ["/v1/logs/a:watch", "/v1/logs/a:chat"] {
+        let Err(Error::Http(response)) = connected(address, path).await else {
+            panic!("{path} was opened");
+        };
+        assert_eq!(response.status(), 403);
+        assert_eq!(response.headers()["content-type"], "application/json");
+    }
+}
+
+/// Answers every message of the request with the same one as soon as it comes.
+fn echo() -> Service {
+    service(|request| async move {
+        let body = request.into_body();
+        let frames = stream::unfold(body, |mut body| async move {
+            let frame = body.frame().await?;
+            // A status of the request's own ends the reply with it.
+            let data = frame.ok()?.into_data().ok()?;
+            Some((data, body))
+        });
+        reply(frames, Code::Ok)
+    })
+}
+
+#[tokio::test]
+async fn frames_go_both_ways_until_the_client_ends() {
+    let address = served(echo(), Sockets::default()).await;
+    let mut socket = connected(address, "/v1/logs/l:chat").await.unwrap();
+    for id in 1..=20 {
+        let message = format!("{{\"id\":{id},\"log\":\"other\"}}");
+        socket.send(Message::text(message)).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap();
+        assert_eq!(
+            answer.to_text().unwrap(),
+            format!("{{\"log\":\"l\",\"id\":{id}}}")
+        );
+    }
+    socket.send(Message::text("")).await.unwrap();
+    assert_eq!(all(socket).await, (vec![], 1000, String::new()));
+}
+
+#[tokio::test]
+async fn what_is_no_message_closes_the_socket() {
+    let failing = || {
+        service(|request| async move {
+            match request.into_body().collect().await {
+                Ok(body) => {
+                    let last = unframed::<Line>(&body.to_bytes()).pop().unwrap();
+                    reply(stream::iter([framed(&last)]), Code::Ok)
+                }
+                Err(status) => status.into_http(),
+            }
+        })
+    };
+    let address = served(failing(), Sockets::default()).await;
+    let mut socket = connected(address, "/v1/logs/l:append").await.unwrap();
+    socket.send(Message::text("{\"id\":\"x\"}")).await.unwrap();
+    let (_, code, reason) = all(socket).await;
+    assert_eq!(code, 4400);
+    assert!(reason.starts_with("INVALID_BODY: id"), "{reason}");
+    let mut socket = connected(address, "/v1/logs/l:append").await.unwrap();
+    socket.send(Message::binary(vec![1])).await.unwrap();
+    assert_eq!(all(socket).await.1, u16::from(CloseCode::Unsupported));
+    let mut socket = connected(address, "/v1/logs/l:append").await.unwrap();
+    let long = format!("{{\"text\":\"{}\"}}", "x".repeat(5000));
+    socket.send(Message::text(long)).await.unwrap();
+    assert_eq!(all(socket).await.1, u16::from(CloseCode::Size));
+    let mut socket = connected(address, "/v1/logs/l:append").await.unwrap();
+    socket.send(Message::text("{\"id\":1}")).await.unwrap();
+    socket.send(Message::text("")).await.unwrap();
+    assert_eq!(all(socket).await.0, [r#"{"log":"l","id":1}"#]);
+}
+
+#[tokio::test]
+async fn whoever_stops_the_server_closes_the_sockets() {
+    let silent = service(|_| async { reply(lines(1).chain(stream::pending()), Code::Ok) });
+    let sockets = Sockets::default();
+    let address = served(silent, sockets.clone()).await;
+    let mut socket = connected(address, "/v1/logs/a:watch").await.unwrap();
+    let first = socket.next().await.unwrap().unwrap();
+    assert_eq!(
+        first.to_text().unwrap(),
+        serde_json::json!({"id": 1, "kind": "k", "text": line(1).text}).to_string()
+    );
+    let (closed, ()) = tokio::join!(all(socket), sockets.close());
+    assert_eq!(closed.1, u16::from(CloseCode::Away));
+}
