@@ -14,7 +14,7 @@ use super::{
     query::{Given, MAX_QUERY_PARAMETERS, Source},
 };
 use crate::{
-    codec::{Codec, FieldPath, MessageId},
+    codec::{Codec, MessageId},
     wire::put_bytes,
 };
 
@@ -46,12 +46,11 @@ enum FileKind {
 }
 
 impl FormBinder {
-    /// The form of an ordinary message; `taken` are the fields that path and headers fill.
+    /// The form of an ordinary message. As in a JSON body, fields of the path may be given; the path wins.
     pub(crate) fn new(
         codec: &Codec,
         id: MessageId,
         message: &MessageDescriptor,
-        taken: &[FieldPath],
         is_strict: bool,
         within: Option<u32>,
     ) -> Self {
@@ -75,7 +74,7 @@ impl FormBinder {
             files.entry(field.json_name().into()).or_insert(file);
         }
         Self {
-            names: Names::of_message(codec, id, message, taken),
+            names: Names::of_message(codec, id, message, &[]),
             files,
             within,
             is_strict,

@@ -108,13 +108,6 @@ impl Binder {
         self.response_body.as_ref()
     }
 
-    /// The fields that path and headers fill.
-    pub(crate) fn bound_elsewhere(&self) -> Vec<FieldPath> {
-        let path = self.path.iter().map(|binding| binding.field.clone());
-        let headers = self.headers.iter().map(|binding| binding.field.clone());
-        path.chain(headers).collect()
-    }
-
     /// The headers that fill fields.
     pub fn headers(&self) -> &[HeaderBinding] {
         &self.headers

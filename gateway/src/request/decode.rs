@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
 
+use super::fault::{FaultSlot, too_large};
 use crate::compress::{Coding, DecodeFault, Decoder};
 
 /// The largest piece that is decompressed at once: a small piece of a bomb stays small work.
@@ -21,6 +22,8 @@ pin_project! {
         incoming: B,
         state: State,
         rest: Bytes,
+        limit: usize,
+        faults: FaultSlot,
     }
 }
 
@@ -31,13 +34,15 @@ enum State {
 }
 
 impl<B> Decoded<B> {
-    /// `limit` is the most bytes that one piece may expand to.
-    pub(super) fn new(incoming: B, coding: Coding, limit: usize) -> Self {
+    /// `limit` is the most bytes that one piece may expand to; more is a body that is too large, and said so in `faults`.
+    pub(super) fn new(incoming: B, coding: Coding, limit: usize, faults: FaultSlot) -> Self {
         Self {
             incoming,
             state: Decoder::new(coding, limit)
                 .map_or(State::Unavailable, |decoder| State::Open(Box::new(decoder))),
             rest: Bytes::new(),
+            limit,
+            faults,
         }
     }
 }
@@ -102,6 +107,9 @@ where
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Err(fault) => {
+                    if matches!(fault, BodyFault::TooLong) {
+                        this.faults.keep(&too_large(*this.limit));
+                    }
                     *this.state = State::Done;
                     return Poll::Ready(Some(Err(fault)));
                 }

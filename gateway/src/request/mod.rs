@@ -68,7 +68,8 @@ where
     match plan.coding {
         Ok(Some(coding)) => {
             let limit = plan.limit();
-            decoded(Decoded::new(incoming, coding, limit), plan)
+            let faults = plan.faults.clone();
+            decoded(Decoded::new(incoming, coding, limit, faults), plan)
         }
         _ => decoded(incoming, plan),
     }

@@ -267,7 +267,6 @@ impl Compiler<'_> {
             id,
             message,
             within,
-            taken: binder.bound_elsewhere(),
             is_strict: bind.is_strict,
             compiled: std::sync::OnceLock::new(),
         })

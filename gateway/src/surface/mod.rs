@@ -64,7 +64,6 @@ pub(crate) struct FormTarget {
     id: MessageId,
     message: MessageDescriptor,
     within: Option<u32>,
-    taken: Vec<FieldPath>,
     is_strict: bool,
     compiled: OnceLock<FormBinder>,
 }
@@ -81,14 +80,7 @@ impl FormTarget {
 
     pub(crate) fn binder(&self, codec: &Codec) -> &FormBinder {
         self.compiled.get_or_init(|| {
-            FormBinder::new(
-                codec,
-                self.id,
-                &self.message,
-                &self.taken,
-                self.is_strict,
-                self.within,
-            )
+            FormBinder::new(codec, self.id, &self.message, self.is_strict, self.within)
         })
     }
 }

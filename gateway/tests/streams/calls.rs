@@ -11,8 +11,8 @@ use pulpo_gateway::surface::{Deadlines, SurfaceOptions};
 use tonic::Code;
 
 use super::{
-    Line, Service, call, framed, get, is_refused, line, lines, options, reply, service, surface,
-    text,
+    Line, Service, call, collecting, framed, get, is_refused, line, lines, options, reply, service,
+    surface, text,
 };
 
 /// A service that answers with one line, and the headers it saw.
@@ -43,7 +43,7 @@ async fn a_call_ends_at_its_deadline() {
             .into_iter()
             .collect();
         let before = tokio::time::Instant::now();
-        let response = call(&surface, never, get("/v1/logs/a", &headers)).await;
+        let response = call(&surface, never, get("/v1/lines/a", &headers)).await;
         is_refused(response, 504, "DEADLINE_EXCEEDED").await;
         assert_eq!(before.elapsed(), Duration::from_secs(seconds));
     }
@@ -60,7 +60,7 @@ async fn a_call_ends_at_its_deadline() {
         body.ends_with("\"reason\":\"DEADLINE_EXCEEDED\"}\n"),
         "{body}"
     );
-    let bad = get("/v1/logs/a", &[("x-server-timeout", "soon")]);
+    let bad = get("/v1/lines/a", &[("x-server-timeout", "soon")]);
     is_refused(call(&surface, seeing().0, bad).await, 400, "INVALID_HEADER").await;
 }
 
@@ -84,7 +84,7 @@ async fn the_service_is_told_the_deadline_and_the_listed_headers() {
         ),
         ("data-bin", "AAE="),
     ];
-    call(&surface(renaming), seeing, get("/v1/logs/a", &headers)).await;
+    call(&surface(renaming), seeing, get("/v1/lines/a", &headers)).await;
     let seen = seen.lock().unwrap().clone();
     assert_eq!(seen["grpc-timeout"], "5000000u");
     assert_eq!(
@@ -93,7 +93,7 @@ async fn the_service_is_told_the_deadline_and_the_listed_headers() {
     );
     assert!(seen.contains_key("traceparent") && seen.contains_key("data-bin"));
     assert!(!seen.contains_key("cookie") && !seen.contains_key("x-old-name"));
-    let bad = get("/v1/logs/a", &[("data-bin", "%")]);
+    let bad = get("/v1/lines/a", &[("data-bin", "%")]);
     is_refused(
         call(&surface(options()), seeing_nothing(), bad).await,
         400,
@@ -158,12 +158,12 @@ async fn a_reply_the_client_has_is_not_sent_again() {
         ..options()
     });
     let read = || service(|_| async { reply(lines(1), Code::Ok) });
-    let first = call(&tagging, read(), get("/v1/logs/a", &[])).await;
+    let first = call(&tagging, read(), get("/v1/lines/a", &[])).await;
     let tag = first.headers()["etag"].to_str().unwrap().to_owned();
     let again = call(
         &tagging,
         read(),
-        get("/v1/logs/a", &[("if-none-match", &tag)]),
+        get("/v1/lines/a", &[("if-none-match", &tag)]),
     )
     .await;
     assert_eq!(
@@ -178,7 +178,7 @@ async fn a_reply_the_client_has_is_not_sent_again() {
     let other = call(
         &tagging,
         changed,
-        get("/v1/logs/a", &[("if-none-match", &tag)]),
+        get("/v1/lines/a", &[("if-none-match", &tag)]),
     )
     .await;
     assert_eq!(other.status(), 200);
@@ -192,7 +192,12 @@ async fn errors_are_problem_details_for_who_asks() {
         ..options()
     });
     let asked = [("accept", "application/json, application/problem+json")];
-    let response = call(&asking, seeing_nothing(), get("/v1/logs/a?from=x", &asked)).await;
+    let response = call(
+        &asking,
+        collecting::<Line>().0,
+        get("/v1/lines/a?from=x", &asked),
+    )
+    .await;
     assert_eq!(
         response.headers()["content-type"],
         "application/problem+json"
@@ -205,13 +210,13 @@ async fn errors_are_problem_details_for_who_asks() {
     );
     assert_eq!(
         (&body["instance"], &body["reason"]),
-        (&"/v1/logs/a".into(), &"INVALID_PARAMETER".into())
+        (&"/v1/lines/a".into(), &"INVALID_PARAMETER".into())
     );
     assert_eq!(body["errors"][0]["field"], "from");
     let plain = call(
         &asking,
-        seeing_nothing(),
-        get("/v1/logs/a?from=x", &[("accept", "*/*")]),
+        collecting::<Line>().0,
+        get("/v1/lines/a?from=x", &[("accept", "*/*")]),
     )
     .await;
     assert_eq!(plain.headers()["content-type"], "application/json");

@@ -95,7 +95,7 @@ async fn replies_are_compressed_for_who_accepts_it() {
 async fn short_replies_stay_as_they_are() {
     let surface = surface(compressing());
     let one = || service(|_| async { reply(lines(1), Code::Ok) });
-    let request = get("/v1/logs/a", &[("accept-encoding", "gzip")]);
+    let request = get("/v1/lines/a", &[("accept-encoding", "gzip")]);
     let response = call(&surface, one(), request).await;
     assert!(!response.headers().contains_key("content-encoding"));
     assert_eq!(response.headers()["vary"], "accept-encoding");

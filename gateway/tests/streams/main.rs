@@ -20,7 +20,6 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use pulpo_gateway::{
     fault::{ErrorContext, ErrorFormat, ErrorReply, Fault},
