@@ -167,11 +167,14 @@ impl<'c> Writer<'c, '_> {
     ) -> Written<bool> {
         self.out.push(b'[');
         let start = self.out.len();
+        // A list may also come in the form that is not its own, and in both: then the usual tag starts the other form.
+        let tag = field.tag.as_slice();
+        let is_own_form = tag.first().is_some_and(|byte| byte & 7 == wire_type);
         let mut index = 0;
         if wire_type == SIZED && field.kind.wire_type() != SIZED {
             loop {
                 self.packed(field.kind, wire.sized()?, &mut index)?;
-                if !wire.follows(field.tag.as_slice()) {
+                if !is_own_form || !wire.follows(tag) {
                     break;
                 }
             }
@@ -180,7 +183,7 @@ impl<'c> Writer<'c, '_> {
                 self.value(field.kind, wire, depth)
                     .map_err(|stop| stop.within_index(index))?;
                 self.out.push(b',');
-                if !wire.follows(field.tag.as_slice()) {
+                if !is_own_form || !wire.follows(tag) {
                     break;
                 }
                 index += 1;

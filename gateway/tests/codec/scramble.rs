@@ -8,7 +8,7 @@ use pulpo_gateway::codec::WireProblem;
 
 use crate::agree::{NAMES, entropy};
 use crate::generate::Choices;
-use crate::support::{PROFILES, descriptor, oracle_text, value, write};
+use crate::support::{PROFILES, PROTO_JSON, descriptor, oracle_text, value, write};
 
 /// One field with its tag.
 struct Piece {
@@ -43,6 +43,31 @@ proptest! {
                 Err(fault) => prop_assert_eq!(fault.problem, WireProblem::Duration),
             }
         }
+    }
+}
+
+/// An element that is not packed, and right behind it a packed one; and the other way round in a list that is not packed.
+#[test]
+fn a_list_in_both_forms_is_printed_whole() {
+    let lists: [(&[u8], &str); 6] = [
+        (&[0x18, 5, 0x1a, 2, 1, 7], r#"{"theInt32":[5,1,7]}"#),
+        (&[0x1a, 2, 1, 7, 0x18, 5], r#"{"theInt32":[1,7,5]}"#),
+        (
+            &[0x80, 1, 5, 0x82, 1, 1, 1],
+            r#"{"theColor":["COLOR_DEEP_BLUE","COLOR_RED"]}"#,
+        ),
+        (&[0xba, 1, 2, 1, 7, 0xb8, 1, 3], r#"{"looseInt32":[1,7,3]}"#),
+        (&[0xb8, 1, 3, 0xba, 1, 2, 1, 7], r#"{"looseInt32":[3,1,7]}"#),
+        (
+            &[0xba, 1, 0, 0xb8, 1, 3, 0xb8, 1, 4],
+            r#"{"looseInt32":[3,4]}"#,
+        ),
+    ];
+    for (wire, expected) in lists {
+        assert_eq!(
+            write(&PROTO_JSON, "codec.test.Lists", wire).as_deref(),
+            Ok(expected)
+        );
     }
 }
 
