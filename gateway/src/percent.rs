@@ -67,8 +67,10 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
 /// Decodes every escape of a text that passed [`check`] except `%2F` and `%2f`, which stay as they were written.
 ///
 /// This is the rule for a variable of several segments (`{name=shelves/*}`, `{path=**}`) in the comment of `HttpRule`
-/// in `google/api/http.proto`: "The server side does the reverse decoding, except leaving "%2F" and "%2f" unchanged."
-/// An escaped slash inside a segment so stays apart from the slashes between segments.
+/// in `google/api/http.proto`: 'The server side does the reverse decoding, except "%2F" and "%2f" are left unchanged.'
+/// An escaped slash inside a segment so stays apart from the slashes between segments. (The comment of
+/// `Http.fully_decode_reserved_expansion` in the same file tells of another default, in which all characters RFC 3986
+/// reserves stay escaped; that option belongs to a service configuration, and rules on methods have none.)
 pub(crate) fn decode_except_slash(text: &str) -> Cow<'_, str> {
     let Some(first) = memchr(b'%', text.as_bytes()) else {
         return Cow::Borrowed(text);

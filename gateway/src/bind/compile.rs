@@ -109,6 +109,7 @@ impl<'a> Side<'a> {
             });
         }
         texts(place, path, &field)?;
+        replaces(place, path, &field)?;
         Ok(PathBinding {
             name: path.into(),
             field,
@@ -125,6 +126,7 @@ impl<'a> Side<'a> {
         };
         let field = self.field(place, declared.name())?;
         texts(place, declared.name(), &field)?;
+        replaces(place, declared.name(), &field)?;
         Ok(HeaderBinding { name, field })
     }
 
@@ -158,6 +160,19 @@ fn texts(place: &'static str, path: &str, field: &FieldPath) -> Result<(), BindF
         place,
         field: path.to_owned(),
         shape,
+    })
+}
+
+/// Refuses a field mask where the body may give it too: what comes later on the wire has to replace what came before,
+/// but the paths of a mask would be added to the body's.
+fn replaces(place: &'static str, path: &str, field: &FieldPath) -> Result<(), BindFault> {
+    if field.message_name() != Some("google.protobuf.FieldMask") {
+        return Ok(());
+    }
+    Err(BindFault::NotBindable {
+        place,
+        field: path.to_owned(),
+        shape: "a field mask",
     })
 }
 

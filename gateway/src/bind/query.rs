@@ -83,9 +83,10 @@ impl Source<'_> {
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = percent::decode_form(name);
+            // A name that is no text is known only where it is a map's, and then its key must not be taken as it was sent.
+            let value = decoded.as_ref().and_then(|_| percent::decode_form(value));
             let name = decoded.as_deref().unwrap_or(name);
             // What is unknown is ignored unread where the surface is lenient.
-            let value = percent::decode_form(value);
             self.one(codec, &mut given, name, value.as_deref(), out)?;
         }
         Ok(())

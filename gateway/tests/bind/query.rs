@@ -163,6 +163,7 @@ fn contradictions_are_refused_even_where_the_surface_is_lenient() {
         ("page_size[a]=1", "page_size[a]", ParameterProblem::Key),
         ("tag[]=1", "tag[]", ParameterProblem::Key),
         ("id=%FF", "id", ParameterProblem::Utf8),
+        ("labels[%FF]=1", "labels[%FF]", ParameterProblem::Utf8),
     ];
     for (query, name, expected) in cases {
         assert_eq!(

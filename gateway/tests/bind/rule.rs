@@ -39,6 +39,11 @@ fn a_rule_that_cannot_work_is_refused_when_compiled() {
         faults("t.Request", "/v1/{extra}", "", ""),
         [cannot("extra", "a message")]
     );
+    // A body's mask would stay, and the path would add to it.
+    assert_eq!(
+        faults("t.Request", "/v1/{mask}", "*", ""),
+        [cannot("mask", "a field mask")]
+    );
     assert_eq!(
         faults("t.Request", "/v1/{nope}/{filter.nope}/{id.x}/{tag}", "none", "gone"),
         [
