@@ -3,16 +3,26 @@
 //! A catalog never changes. A new one is made from new descriptors and takes the old one's place as a whole; requests
 //! in flight keep the one they began with.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
-use pulpo_gateway::surface::{Limits, Surface, SurfaceOptions};
+use pulpo_gateway::{
+    connect::{ConnectOptions, Methods},
+    fault::{ErrorContext, ErrorFormat, Fault},
+    metadata::PassFault,
+    surface::{Surface, SurfaceHandle, SurfaceOptions},
+};
+use tonic::{Code, body::Body};
+use tower_http::cors::CorsLayer;
 
 use crate::{
     config::{self, Config},
+    cors,
     descriptors::{Files, map_unmapped},
     errors::Errors,
+    metrics::{Metrics, Route},
     upstream::Upstream,
 };
 
@@ -24,8 +34,8 @@ const INFRASTRUCTURE: &str = "grpc.";
 pub struct Source {
     /// Where calls go.
     pub upstream: Upstream,
-    /// The descriptors of its services.
-    pub files: Files,
+    /// The descriptors of its services; none while it could not be asked for them yet.
+    pub files: Option<Files>,
 }
 
 /// What is served where.
@@ -45,30 +55,39 @@ pub struct Hosts {
 
 /// A compiled surface with its upstreams.
 pub struct Site {
-    /// The surface's name.
-    pub name: String,
-    /// What the gateway needs to know of it.
-    pub surface: Arc<Surface>,
+    /// What the gateway needs to know of it; none while descriptors are missing.
+    pub surface: Option<SurfaceHandle>,
+    /// The Connect protocol, where it is spoken.
+    pub connect: Option<Arc<Methods>>,
     /// By gRPC path.
     rpcs: HashMap<String, Rpc, RandomState>,
     /// For calls of methods that no descriptor tells of.
-    default: Option<Upstream>,
+    pub default: Option<Upstream>,
+    /// Which other origins may call it, if any.
+    pub cors: Option<CorsLayer>,
+    errors: Errors,
+    has_auto_mapping: bool,
 }
 
 /// A method and where it is called.
-#[derive(Clone)]
 pub struct Rpc {
     /// Where.
     pub upstream: Upstream,
+    /// Its metrics.
+    pub route: Arc<Route>,
 }
 
 impl Catalog {
     /// Compiles every surface. All faults are told.
-    pub fn compile(config: &Config, sources: &[Source]) -> Result<Self, Vec<String>> {
+    pub fn compile(
+        config: &Config,
+        sources: &[Source],
+        metrics: &Metrics,
+    ) -> Result<Self, Vec<String>> {
         let mut sites = Vec::new();
         let mut faults = Vec::new();
         for surface in &config.surfaces {
-            match Site::compile(surface, sources) {
+            match Site::compile(surface, sources, metrics) {
                 Ok(site) => sites.push((surface, Arc::new(site))),
                 Err(more) => {
                     let named = more
@@ -139,67 +158,159 @@ fn without_port(host: &str) -> &str {
 }
 
 impl Site {
-    fn compile(config: &config::Surface, sources: &[Source]) -> Result<Self, Vec<String>> {
+    fn compile(
+        config: &config::Surface,
+        sources: &[Source],
+        metrics: &Metrics,
+    ) -> Result<Self, Vec<String>> {
         let sources: Vec<&Source> = sources
             .iter()
             .filter(|s| config.is_of(s.upstream.name()))
             .collect();
+        let default = match sources.as_slice() {
+            [only] if config.services.is_empty() => Some(only.upstream.clone()),
+            _ => None,
+        };
+        let mut site = Self {
+            surface: None,
+            connect: None,
+            rpcs: HashMap::default(),
+            default,
+            cors: cors::layer(&config.cors_origins),
+            errors: Errors::new(config.errors),
+            has_auto_mapping: config.auto_mapping,
+        };
+        if sources.iter().all(|s| s.files.is_some()) {
+            let compiled = site.describe(config, &sources, metrics)?;
+            site.surface = Some(SurfaceHandle::new(compiled));
+        }
+        Ok(site)
+    }
+
+    fn describe(
+        &mut self,
+        config: &config::Surface,
+        sources: &[&Source],
+        metrics: &Metrics,
+    ) -> Result<Surface, Vec<String>> {
         let mut files = Files::default();
-        for source in &sources {
-            files.merge(&source.files)?;
+        for source in sources.iter().filter_map(|s| s.files.as_ref()) {
+            files.merge(source)?;
         }
         let mut pool = files.pool()?;
         if config.auto_mapping {
             pool = map_unmapped(&files, &pool)?.pool()?;
         }
-        let mut faults = Vec::new();
+        let mut faults = absent(config, &pool);
         let mut services = Vec::new();
-        let mut rpcs = HashMap::default();
         for service in pool.services().filter(|s| is_chosen(config, s)) {
-            match owner(&service, &sources) {
+            match owner(&service, sources) {
                 Ok(Some(source)) => {
-                    let name = service.full_name();
-                    for method in service.methods() {
-                        let rpc = Rpc {
-                            upstream: source.upstream.clone(),
-                        };
-                        rpcs.insert(format!("/{name}/{}", method.name()), rpc);
-                    }
+                    self.add(&service, &source.upstream, &config.name, metrics);
                     services.push(service);
                 }
                 Ok(None) => {}
                 Err(fault) => faults.push(fault),
             }
         }
-        faults.extend(absent(config, &pool));
         if services.is_empty() && faults.is_empty() {
             faults.push("its upstreams have no services".to_owned());
         }
-        let surface = Surface::compile(&pool, &services, options(config)).map_err(|more| {
-            faults.extend(more);
-            faults.clone()
-        })?;
-        if !faults.is_empty() {
-            return Err(faults);
+        if config.connect {
+            match Methods::compile(&pool, &services, connect_options(config)) {
+                Ok(methods) => self.connect = Some(Arc::new(methods)),
+                Err(fault) => faults.push(fault),
+            }
         }
-        let default = match sources.as_slice() {
-            [only] if config.services.is_empty() => Some(only.upstream.clone()),
-            _ => None,
-        };
-        Ok(Self {
-            name: config.name.clone(),
-            surface: Arc::new(surface),
-            rpcs,
-            default,
-        })
+        match Surface::compile(&pool, &services, options(config)?) {
+            Ok(surface) if faults.is_empty() => Ok(surface),
+            Ok(_) => Err(faults),
+            Err(more) => {
+                faults.extend(more);
+                Err(faults)
+            }
+        }
     }
 
-    /// Where the method with this gRPC path is called, if it is one of the site's.
-    pub fn upstream(&self, path: &str) -> Option<&Upstream> {
-        match self.rpcs.get(path) {
-            Some(rpc) => Some(&rpc.upstream),
-            None => self.default.as_ref(),
+    fn add(
+        &mut self,
+        service: &ServiceDescriptor,
+        upstream: &Upstream,
+        surface: &str,
+        metrics: &Metrics,
+    ) {
+        for method in service.methods() {
+            let path = format!("/{}/{}", service.full_name(), method.name());
+            let route = metrics.route(surface, path.trim_start_matches('/'));
+            let rpc = Rpc {
+                upstream: upstream.clone(),
+                route: Arc::new(route),
+            };
+            self.rpcs.insert(path, rpc);
         }
+    }
+
+    /// Whether a request is for the Connect protocol: by its path, and where methods have that path in REST too by what
+    /// only Connect's clients send.
+    pub fn is_connect<B>(&self, request: &Request<B>) -> bool {
+        if !self.rpcs.contains_key(request.uri().path()) {
+            return false;
+        }
+        let headers = request.headers();
+        let content_type = headers.get(header::CONTENT_TYPE);
+        !self.has_auto_mapping
+            || headers.contains_key("connect-protocol-version")
+            || request
+                .uri()
+                .query()
+                .is_some_and(|q| q.contains("connect=v1"))
+            || content_type.is_some_and(|value| {
+                let value = value.as_bytes();
+                value.starts_with(b"application/connect+") || value == b"application/proto"
+            })
+    }
+
+    /// The method with this gRPC path, if it is one of the site's.
+    pub fn rpc(&self, path: &str) -> Option<&Rpc> {
+        self.rpcs.get(path)
+    }
+
+    /// The answer while descriptors are missing.
+    pub fn unavailable<B>(&self, request: &Request<B>) -> Response<Body> {
+        let fault = Fault::gateway(
+            Code::Unavailable,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "NO_DESCRIPTORS",
+            "the gateway does not know yet what it serves; try again",
+        );
+        self.refuse(
+            &fault,
+            request.method(),
+            request.uri().path(),
+            request.headers(),
+        )
+    }
+
+    fn refuse(
+        &self,
+        fault: &Fault,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response<Body> {
+        let context = ErrorContext {
+            method,
+            path,
+            headers,
+        };
+        let rendered = self.errors.render(fault, context);
+        let body = Body::new(http_body_util::Full::from(rendered.body));
+        let mut response = Response::new(body);
+        *response.status_mut() = rendered.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, rendered.content_type);
+        headers.insert(header::RETRY_AFTER, header::HeaderValue::from(1));
+        response
     }
 }
 
@@ -218,7 +329,9 @@ fn owner<'s>(
     sources: &[&'s Source],
 ) -> Result<Option<&'s Source>, String> {
     let file = service.parent_file();
-    let mut owners = sources.iter().filter(|s| s.files.has(file.name()));
+    let mut owners = sources
+        .iter()
+        .filter(|s| s.files.as_ref().is_some_and(|f| f.has(file.name())));
     let first = owners.next();
     match (first, owners.next()) {
         (Some(one), Some(other)) => Err(format!(
@@ -239,15 +352,27 @@ fn absent(config: &config::Surface, pool: &DescriptorPool) -> Vec<String> {
         .collect()
 }
 
-fn options(config: &config::Surface) -> SurfaceOptions {
-    SurfaceOptions {
+fn connect_options(config: &config::Surface) -> ConnectOptions {
+    ConnectOptions {
+        limits: config.limits(),
+        deadlines: config.deadlines(),
+        ..ConnectOptions::default()
+    }
+}
+
+fn options(config: &config::Surface) -> Result<SurfaceOptions, Vec<String>> {
+    let metadata = config.headers.rules();
+    let faults = |f: Vec<PassFault>| f.iter().map(ToString::to_string).collect::<Vec<_>>();
+    Ok(SurfaceOptions {
         profile: config.json.into(),
         has_problem_json: true,
-        limits: Limits {
-            max_body_bytes: config.max_body_bytes,
-            body_timeout: Duration::from_millis(config.body_timeout_ms),
-            ..Limits::default()
-        },
+        has_entity_tags: config.entity_tags,
+        compress_from_bytes: config.compress_from_bytes,
+        has_grpc_gzip: config.grpc_gzip,
+        limits: config.limits(),
+        deadlines: config.deadlines(),
+        streams: config.streams.into(),
+        metadata: metadata.map_err(faults)?,
         ..SurfaceOptions::new(&*config.name, Arc::new(Errors::new(config.errors)))
-    }
+    })
 }

@@ -1,60 +1,200 @@
-//! What a listener does with a request: the surface it is for, and which door it came to (REST, gRPC, gRPC-Web).
+//! What a listener does with a request: its id and its client's address, the surface it is for, and which door it came
+//! to (REST, Connect, gRPC, gRPC-Web).
 
 use std::{
     convert::Infallible,
     future::{Future, ready},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use pulpo_gateway::service::Gateway;
+use ipnet::IpNet;
+use pulpo_gateway::{connect::Connect, reply::Sockets, service::Gateway};
 use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
+use uuid::Uuid;
 
 use crate::{
     catalog::{Catalog, Site},
+    health::Health,
+    record::{Record, Recorded, Recorder},
     upstream::Call,
 };
 
-/// The service of one listener.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What only a trusted proxy may say of a client.
+const CLAIMS: [HeaderName; 3] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// What the fronts of all listeners share.
+pub struct Shared {
+    /// What is served now.
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// How requests are counted and logged.
+    pub recorder: Arc<Recorder>,
+    /// What is said of the gateway's own health.
+    pub health: Health,
+    /// Open WebSockets.
+    pub sockets: Sockets,
+    /// Proxies whose word about their clients is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The service of one connection.
 #[derive(Clone)]
 pub struct Front {
-    /// Which one, by its place in the configuration.
+    shared: Arc<Shared>,
+    /// Which listener, by its place in the configuration.
     listener: usize,
-    catalog: Arc<ArcSwap<Catalog>>,
+    has_health: bool,
+    scheme: HeaderValue,
+    peer: IpAddr,
+    /// The peer's address as a header.
+    address: HeaderValue,
+    is_trusted: bool,
 }
 
 impl Front {
     /// The front of a listener, by its place in the configuration.
-    pub fn new(listener: usize, catalog: Arc<ArcSwap<Catalog>>) -> Self {
-        Self { listener, catalog }
+    pub fn new(shared: Arc<Shared>, listener: usize, has_health: bool, is_tls: bool) -> Self {
+        let scheme = match is_tls {
+            true => HeaderValue::from_static("https"),
+            false => HeaderValue::from_static("http"),
+        };
+        Self {
+            shared,
+            listener,
+            has_health,
+            scheme,
+            peer: IpAddr::from([0, 0, 0, 0]),
+            address: HeaderValue::from_static(""),
+            is_trusted: false,
+        }
     }
-}
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    /// The same for the connection of one client.
+    #[must_use]
+    pub fn for_peer(&self, peer: IpAddr) -> Self {
+        let peer = peer.to_canonical();
+        let trusted = &self.shared.trusted_proxies;
+        Self {
+            peer,
+            // The text of an address is always a header value.
+            address: HeaderValue::try_from(peer.to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            is_trusted: trusted.iter().any(|net| net.contains(&peer)),
+            ..self.clone()
+        }
+    }
 
-impl hyper::service::Service<Request<Incoming>> for Front {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
+    /// Says where the request comes from, in the words of whoever may be believed.
+    fn forward(&self, headers: &mut HeaderMap) {
+        if self.is_trusted {
+            headers.append(FORWARDED_FOR, self.address.clone());
+            return;
+        }
+        headers.insert(FORWARDED_FOR, self.address.clone());
+        headers.insert(FORWARDED_PROTO, self.scheme.clone());
+        for claim in &CLAIMS {
+            headers.remove(claim);
+        }
+    }
 
-    fn call(&self, request: Request<Incoming>) -> Answer {
-        let catalog = self.catalog.load();
+    fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        if !self.has_health {
+            return None;
+        }
+        match request.uri().path() {
+            "/healthz" => Some(self.shared.health.live()),
+            "/readyz" => Some(self.shared.health.ready()),
+            _ => None,
+        }
+    }
+
+    fn dispatch(&self, request: Request<Incoming>, record: &Arc<Record>) -> Pending {
+        if let Some(own) = self.own(&request) {
+            return Box::pin(ready(Ok(own)));
+        }
+        let catalog = self.shared.catalog.load();
         let Some(site) = catalog.site(self.listener, host(&request)) else {
             return Box::pin(ready(Ok(misdirected())));
         };
-        let backend = Backend { site: site.clone() };
-        if is_grpc(request.headers()) {
-            let mut grpc = GrpcWebLayer::new().layer(backend);
-            return Box::pin(grpc.call(request));
+        let mut dispatch = Dispatch {
+            shared: self.shared.clone(),
+            site: site.clone(),
+            record: record.clone(),
+        };
+        match &site.cors {
+            // The CORS layer answers every OPTIONS; only a browser's preflight is meant for it.
+            Some(cors) if is_cross_origin(&request) => Box::pin(cors.layer(dispatch).call(request)),
+            _ => dispatch.call(request),
         }
-        Gateway::new(site.surface.clone(), backend).call(request)
     }
+}
+
+type Pending = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response<Recorded>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answer {
+        let id = request_id(request.headers());
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+        self.forward(request.headers_mut());
+        let record = Record::begin(&self.shared.recorder, &request, self.peer, &id);
+        Answer {
+            pending: self.dispatch(request, &record),
+            record,
+            id: Some(id),
+        }
+    }
+}
+
+/// A reply on its way to the client.
+pub struct Answer {
+    pending: Pending,
+    record: Arc<Record>,
+    id: Option<HeaderValue>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Recorded>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = ready!(self.pending.as_mut().poll(cx))?;
+        if let Some(id) = self.id.take() {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        self.record.status(response.status());
+        let record = self.record.clone();
+        Poll::Ready(Ok(response.map(|body| Recorded::new(body, record))))
+    }
+}
+
+/// The client's own id when it is one that can be logged and sent on as it is; a fresh one otherwise.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let own = headers.get(REQUEST_ID).filter(|id| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
+    own.cloned().unwrap_or_else(|| {
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut text = Uuid::encode_buffer();
+        let text: &str = id.as_hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    })
 }
 
 /// The host a request is for: of its target over HTTP/2, of its `Host` over HTTP/1.1.
@@ -75,16 +215,66 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
+fn is_cross_origin(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(header::ORIGIN)
+        && (request.method() != Method::OPTIONS
+            || headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD))
+}
+
 fn misdirected() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
     response
 }
 
+/// The doors of one site.
+#[derive(Clone)]
+struct Dispatch {
+    shared: Arc<Shared>,
+    site: Arc<Site>,
+    record: Arc<Record>,
+}
+
+impl Service<Request<Incoming>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pending;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Pending {
+        let backend = Backend {
+            site: self.site.clone(),
+            record: self.record.clone(),
+        };
+        if is_grpc(request.headers()) {
+            if request.uri().path().starts_with(Health::PREFIX) {
+                return self.shared.health.grpc(request);
+            }
+            return Box::pin(GrpcWebLayer::new().layer(backend).call(request));
+        }
+        if let Some(methods) = &self.site.connect
+            && self.site.is_connect(&request)
+        {
+            return Connect::new(methods.clone(), backend).call(request);
+        }
+        match &self.site.surface {
+            Some(surface) => Gateway::new(surface.clone(), backend)
+                .with_sockets(self.shared.sockets.clone())
+                .call(request),
+            None => Box::pin(ready(Ok(self.site.unavailable(&request)))),
+        }
+    }
+}
+
 /// The gRPC side of a site: each method's upstream.
 #[derive(Clone)]
 struct Backend {
     site: Arc<Site>,
+    record: Arc<Record>,
 }
 
 impl Service<Request<Body>> for Backend {
@@ -97,7 +287,11 @@ impl Service<Request<Body>> for Backend {
     }
 
     fn call(&mut self, request: Request<Body>) -> Call {
-        match self.site.upstream(request.uri().path()) {
+        if let Some(rpc) = self.site.rpc(request.uri().path()) {
+            self.record.route(&rpc.route);
+            return rpc.upstream.clone().call(request);
+        }
+        match &self.site.default {
             Some(upstream) => upstream.clone().call(request),
             None => Call::refused(Status::unimplemented("no upstream has this method")),
         }

@@ -1,10 +1,10 @@
 //! `pulpo-gateway`: REST in front of any gRPC server.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use pulpo_gateway_proxy::{
     args::Args,
-    run::{Proxy, threads},
+    run::{Proxy, check, threads},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -31,10 +31,8 @@ fn main() -> Result<()> {
         .context("no runtime")?;
     runtime.block_on(async {
         if args.check {
-            if let Err(faults) = config.check() {
-                bail!("the configuration is wrong:\n  {}", faults.join("\n  "));
-            }
-            return Ok(());
+            check(config).await?;
+            return print("the configuration and the descriptors are right\n");
         }
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,

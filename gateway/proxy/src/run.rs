@@ -3,118 +3,262 @@
 use std::{
     future::{Future, ready},
     net::SocketAddr,
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
-use arc_swap::ArcSwap;
-use pulpo_gateway::listen;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use anyhow::{Context, Result, anyhow, bail};
+use pulpo_gateway::{listen, reply::Sockets};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::{
-    catalog::{Catalog, Source},
+    access::AccessLog,
+    admin::Admin,
     config::{self, Config},
-    descriptors::{Files, reflect},
-    front::Front,
-    upstream::{Limits, Upstream},
+    front::{Front, Shared},
+    health::Health,
+    metrics::Metrics,
+    record::Recorder,
+    reload::Reloader,
+    tls,
+    upstream::{Limits, Origin, Upstream},
 };
 
 /// Bytes of headers of a reply.
 const REPLY_HEADER_BYTES: u32 = 64 * 1024;
+/// Connections of operators and of what scrapes metrics.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// A gateway whose listeners are bound.
 pub struct Proxy {
-    config: Config,
-    listeners: Vec<TcpListener>,
-    catalog: Arc<ArcSwap<Catalog>>,
+    config: Arc<Config>,
+    listeners: Vec<Bound>,
+    admin: Option<(TcpListener, Admin)>,
+    shared: Arc<Shared>,
+    reloader: Reloader,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    reload: (mpsc::Sender<()>, mpsc::Receiver<()>),
+    // Writes the rest of the access log when it is dropped.
+    _log: Option<WorkerGuard>,
+}
+
+struct Bound {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    has_health: bool,
+}
+
+/// Checks the configuration, reads the descriptors and compiles the surfaces, as a start would, and tells all faults.
+pub async fn check(config: Config) -> Result<()> {
+    Proxy::prepare(Arc::new(config)).await.map(|_| ())
+}
+
+/// What has been made before anything listens.
+struct Prepared {
+    upstreams: Vec<Upstream>,
+    metrics: Arc<Metrics>,
+    health: Health,
+    reloader: Reloader,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Proxy {
-    /// Connects to the upstreams, reads the descriptors, compiles the surfaces and binds the listeners; connections
-    /// wait until [`Proxy::run`].
-    pub async fn bind(config: Config) -> Result<Self> {
+    async fn prepare(config: Arc<Config>) -> Result<Prepared> {
         if let Err(faults) = config.check() {
             bail!("the configuration is wrong:\n  {}", faults.join("\n  "));
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let mut sources = Vec::new();
-        for upstream in &config.upstreams {
-            let started = start(upstream, config.server.workers, &tasks, &stop)?;
-            started.attempted().await;
-            let files = read(upstream, &started).await;
-            let files =
-                files.map_err(|f| anyhow::anyhow!("no descriptors:\n  {}", f.join("\n  ")))?;
-            sources.push(Source {
-                upstream: started,
-                files,
-            });
-        }
-        let catalog = Catalog::compile(&config, &sources)
-            .map_err(|f| anyhow::anyhow!("the surfaces are wrong:\n  {}", f.join("\n  ")))?;
-        let mut listeners = Vec::new();
-        for listener in &config.listeners {
-            let bound = TcpListener::bind(listener.address)
-                .await
-                .with_context(|| format!("cannot listen on {}", listener.address))?;
-            tracing::info!(listener = listener.name, address = %bound.local_addr()?, "listening");
-            listeners.push(bound);
-        }
-        Ok(Self {
-            config,
-            listeners,
-            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+        let upstreams = config
+            .upstreams
+            .iter()
+            .map(|u| start(u, config.server.workers, &tasks, &stop))
+            .collect::<Result<Vec<_>>>()?;
+        let metrics = Metrics::new().context("metrics")?;
+        let health = Health::new(upstreams.clone());
+        let reloader = Reloader::start(config.clone(), &upstreams, metrics.clone(), health.clone())
+            .await
+            .map_err(|f| anyhow!("the descriptors are wrong:\n  {}", f.join("\n  ")))?;
+        Ok(Prepared {
+            upstreams,
+            metrics,
+            health,
+            reloader,
             tasks,
             stop,
         })
     }
 
+    /// Connects to the upstreams, reads the descriptors, compiles the surfaces and binds the listeners; connections
+    /// wait until [`Proxy::run`].
+    pub async fn bind(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let prepared = Self::prepare(config.clone()).await?;
+        let mut listeners = Vec::new();
+        for told in &config.listeners {
+            let listener = listen(told.address).await?;
+            let address = listener.local_addr()?;
+            let tls = told.tls.as_ref().map(tls::acceptor).transpose()?;
+            tracing::info!(listener = told.name, %address, is_tls = tls.is_some(), "listening");
+            listeners.push(Bound {
+                listener,
+                tls,
+                has_health: told.health,
+            });
+        }
+        let admin = match config.admin.address {
+            Some(address) => Some((
+                listen(address).await?,
+                Admin {
+                    health: prepared.health.clone(),
+                    metrics: prepared.metrics.clone(),
+                    faults: prepared.reloader.faults(),
+                    upstreams: prepared.upstreams.into(),
+                },
+            )),
+            None => None,
+        };
+        let (access, log) = AccessLog::start(config.access_log.format).unzip();
+        let shared = Shared {
+            catalog: prepared.reloader.catalog(),
+            recorder: Arc::new(Recorder {
+                metrics: prepared.metrics,
+                access,
+            }),
+            health: prepared.health,
+            sockets: Sockets::default(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+        };
+        Ok(Self {
+            config,
+            listeners,
+            admin,
+            shared: Arc::new(shared),
+            reloader: prepared.reloader,
+            tasks: prepared.tasks,
+            stop: prepared.stop,
+            reload: mpsc::channel(1),
+            _log: log,
+        })
+    }
+
     /// Where the listeners really are, in the order of the configuration; tells the ports that were asked for as 0.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>> {
-        let addresses = self.listeners.iter().map(TcpListener::local_addr);
+        let addresses = self
+            .listeners
+            .iter()
+            .map(|bound| bound.listener.local_addr());
         Ok(addresses.collect::<std::io::Result<_>>()?)
+    }
+
+    /// Where the admin listener really is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        let (listener, _) = self.admin.as_ref()?;
+        listener.local_addr().ok()
+    }
+
+    /// Makes the running gateway read its descriptors again.
+    pub fn reload_handle(&self) -> mpsc::Sender<()> {
+        self.reload.0.clone()
     }
 
     /// Serves until `shutdown` completes, then drains: no new connections, the open ones finish within the
     /// configured time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let server = &self.config.server;
-        let limits = listen::Limits {
-            header_timeout: Duration::from_millis(server.header_timeout_ms),
-            idle_timeout: Duration::from_millis(server.idle_timeout_ms),
-            ..listen::Limits::default()
-        };
-        let slots = Arc::new(Semaphore::new(server.max_connections));
+        let limits = limits(&self.config.server);
+        let slots = Arc::new(Semaphore::new(self.config.server.max_connections));
         let draining = CancellationToken::new();
         let mut accepting = JoinSet::new();
-        for (index, listener) in self.listeners.into_iter().enumerate() {
-            let front = Front::new(index, self.catalog.clone());
-            let prepare = move |stream, _: SocketAddr| ready(Ok((stream, front.clone())));
-            accepting.spawn(listen::accept(
-                listener,
-                limits,
-                slots.clone(),
-                draining.clone(),
-                prepare,
-            ));
+        for (index, bound) in self.listeners.into_iter().enumerate() {
+            let front = Front::new(
+                self.shared.clone(),
+                index,
+                bound.has_health,
+                bound.tls.is_some(),
+            );
+            let (slots, draining) = (slots.clone(), draining.clone());
+            accept(bound, front, limits, slots, draining, &mut accepting);
         }
+        let mut background = JoinSet::new();
+        if let Some((listener, admin)) = self.admin {
+            let prepare = move |stream, _: SocketAddr| ready(Ok((stream, admin.clone())));
+            let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
+            let stop = self.stop.clone();
+            background.spawn(listen::accept(listener, limits, slots, stop, prepare));
+        }
+        let health = self.shared.health.clone();
+        background.spawn(async move { health.report().await });
+        let (reloader, asked) = (self.reloader, self.reload.1);
+        background.spawn(async move {
+            if let Err(error) = reloader.run(asked).await {
+                tracing::error!(%error, "descriptors are not read again");
+            }
+        });
         shutdown.await;
         tracing::info!("stopping: no new connections, the open ones finish");
+        self.shared.health.drain();
         draining.cancel();
-        let drained = async { while accepting.join_next().await.is_some() {} };
-        let drain = Duration::from_millis(server.drain_timeout_ms);
+        let drained = async {
+            self.shared.sockets.close().await;
+            while accepting.join_next().await.is_some() {}
+        };
+        let drain = Duration::from_millis(self.config.server.drain_timeout_ms);
         if tokio::time::timeout(drain, drained).await.is_err() {
             tracing::warn!("some connections did not finish in time and were closed");
             accepting.shutdown().await;
         }
         self.stop.cancel();
+        background.shutdown().await;
         self.tasks.close();
         self.tasks.wait().await;
         Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+fn limits(server: &config::Server) -> listen::Limits {
+    listen::Limits {
+        header_timeout: Duration::from_millis(server.header_timeout_ms),
+        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
+        ..listen::Limits::default()
+    }
+}
+
+fn accept(
+    bound: Bound,
+    front: Front,
+    limits: listen::Limits,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+    accepting: &mut JoinSet<()>,
+) {
+    let listener = bound.listener;
+    match bound.tls {
+        None => {
+            let prepare =
+                move |stream, peer: SocketAddr| ready(Ok((stream, front.for_peer(peer.ip()))));
+            accepting.spawn(listen::accept(listener, limits, slots, stop, prepare));
+        }
+        Some(tls) => {
+            let prepare = move |stream: TcpStream, peer: SocketAddr| {
+                let (shaking, front) = (tls.accept(stream), front.for_peer(peer.ip()));
+                async move { Ok((shaking.await?, front)) }
+            };
+            accepting.spawn(listen::accept(listener, limits, slots, stop, prepare));
+        }
     }
 }
 
@@ -124,10 +268,11 @@ fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<Upstream> {
-    let origin = config
-        .url
-        .parse()
-        .with_context(|| format!("upstream {}", config.name))?;
+    let context = || format!("upstream {}", config.name);
+    let mut origin: Origin = config.url.parse().with_context(context)?;
+    if origin.is_tls() {
+        origin.secure(tls::connector(config.ca.as_deref()).with_context(context)?);
+    }
     let limits = Limits {
         connections: match config.connections {
             0 => threads(workers),
@@ -148,12 +293,5 @@ pub fn threads(workers: usize) -> usize {
     match workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         own => own,
-    }
-}
-
-async fn read(config: &config::Upstream, upstream: &Upstream) -> Result<Files, Vec<String>> {
-    match &config.descriptor_set {
-        Some(path) => Files::read(&PathBuf::from(path)).await,
-        None => reflect(upstream).await,
     }
 }

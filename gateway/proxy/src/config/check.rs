@@ -66,9 +66,18 @@ impl Config {
                 faults.push(format!("surface {name}: {origin} is no origin"));
             }
         }
+        let rules = surface.headers.rules().err().into_iter().flatten();
+        faults.extend(rules.map(|fault| format!("surface {name}: headers: {fault}")));
         for (key, value) in [
             ("max_body_bytes", surface.max_body_bytes as u64),
+            ("max_reply_bytes", surface.max_reply_bytes as u64),
             ("body_timeout_ms", surface.body_timeout_ms),
+            ("stream_idle_timeout_ms", surface.stream_idle_timeout_ms),
+            ("deadline_ms", surface.deadline_ms.unwrap_or(1)),
+            ("deadline_cap_ms", surface.deadline_cap_ms.unwrap_or(1)),
+            ("streams.keep_alive_ms", surface.streams.keep_alive_ms),
+            ("streams.ping_ms", surface.streams.ping_ms),
+            ("json.max_values", u64::from(surface.json.max_values)),
         ] {
             at_least_one(&format!("surface {name}: {key}"), value, faults);
         }
@@ -136,6 +145,9 @@ fn check_upstream(upstream: &Upstream, faults: &mut Vec<String>) {
         ("keep_alive_ms", upstream.keep_alive_ms),
     ] {
         at_least_one(&format!("upstream {name}: {key}"), value, faults);
+    }
+    if upstream.ca.is_some() && !upstream.url.starts_with("https://") {
+        faults.push(format!("upstream {name}: a ca is for https:// only"));
     }
     if upstream.max_in_flight > 1_000_000 {
         faults.push(format!(

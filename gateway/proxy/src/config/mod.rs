@@ -4,13 +4,16 @@
 //! is wrong with what could be read.
 
 mod check;
+mod json;
 mod surface;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use surface::{ErrorBody, Json, Surface};
+pub use json::Json;
+pub use surface::{ErrorBody, Headers, StreamTimes, Surface};
 
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -47,6 +50,8 @@ pub struct Server {
     pub idle_timeout_ms: u64,
     /// How long requests in flight are waited for when stopping.
     pub drain_timeout_ms: u64,
+    /// Networks of the proxies whose `X-Forwarded-*` headers are believed; those of others are replaced.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Server {
@@ -57,6 +62,7 @@ impl Default for Server {
             header_timeout_ms: 10_000,
             idle_timeout_ms: 75_000,
             drain_timeout_ms: 30_000,
+            trusted_proxies: Vec::new(),
         }
     }
 }

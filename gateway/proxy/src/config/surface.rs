@@ -1,9 +1,16 @@
 //! What clients see of a surface, in the configuration.
 
-use pulpo_gateway::profile;
+use std::{collections::BTreeMap, time::Duration};
+
+use pulpo_gateway::{
+    metadata::{MetadataRules, PassFault, PassList},
+    surface::{Deadlines, Limits, Streams},
+};
 use serde::{Deserialize, Serialize};
 
-/// A surface: some services as REST, gRPC and gRPC-Web.
+use super::Json;
+
+/// A surface: some services as REST, Connect, gRPC and gRPC-Web.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Surface {
@@ -18,34 +25,86 @@ pub struct Surface {
     pub upstreams: Vec<String>,
     /// The full names of its services; all of the upstreams' when empty.
     pub services: Vec<String>,
+    /// Whether the Connect protocol is spoken too. Where methods are mapped by themselves it takes the requests that
+    /// only Connect's clients send.
+    pub connect: bool,
     /// Whether methods without an http rule are `POST /package.Service/Method`.
     pub auto_mapping: bool,
-    /// Longest request body.
-    pub max_body_bytes: usize,
-    /// How long a request body may take to arrive.
-    pub body_timeout_ms: u64,
     /// The body of errors.
     pub errors: ErrorBody,
+    /// Bytes of a request body that becomes one message, decompressed; of a stream, of each message.
+    pub max_body_bytes: usize,
+    /// Bytes of one message of a reply, decompressed.
+    pub max_reply_bytes: usize,
+    /// How long a request body may take to arrive.
+    pub body_timeout_ms: u64,
+    /// How long a request stream may be silent.
+    pub stream_idle_timeout_ms: u64,
+    /// How long a unary call may take whose client asks for nothing; no limit without it.
+    pub deadline_ms: Option<u64>,
+    /// The most a client can ask for.
+    pub deadline_cap_ms: Option<u64>,
+    /// The least bytes of a reply worth compressing; replies are not compressed without it.
+    pub compress_from_bytes: Option<usize>,
+    /// Whether messages to and from the upstream may be compressed with gzip.
+    pub grpc_gzip: bool,
+    /// Whether replies to GET carry an entity tag, and a request that knows it gets 304.
+    pub entity_tags: bool,
     /// Origins that browsers may call from; `*` for all. Empty means no CORS.
     pub cors_origins: Vec<String>,
+    /// Which headers pass.
+    pub headers: Headers,
+    /// How streams are kept alive.
+    pub streams: StreamTimes,
     /// How its JSON looks.
     pub json: Json,
 }
 
 impl Default for Surface {
     fn default() -> Self {
+        let limits = Limits::default();
         Self {
             name: String::new(),
             listeners: Vec::new(),
             hosts: Vec::new(),
             upstreams: Vec::new(),
             services: Vec::new(),
+            connect: true,
             auto_mapping: false,
-            max_body_bytes: 4 * 1024 * 1024,
-            body_timeout_ms: 30_000,
             errors: ErrorBody::default(),
+            max_body_bytes: limits.max_body_bytes,
+            max_reply_bytes: limits.max_reply_bytes,
+            body_timeout_ms: milliseconds(limits.body_timeout),
+            stream_idle_timeout_ms: milliseconds(limits.idle_timeout),
+            deadline_ms: None,
+            deadline_cap_ms: None,
+            compress_from_bytes: None,
+            grpc_gzip: false,
+            entity_tags: false,
             cors_origins: Vec::new(),
+            headers: Headers::default(),
+            streams: StreamTimes::default(),
             json: Json::default(),
+        }
+    }
+}
+
+impl Surface {
+    /// The most requests and replies may hold.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_body_bytes: self.max_body_bytes,
+            max_reply_bytes: self.max_reply_bytes,
+            body_timeout: Duration::from_millis(self.body_timeout_ms),
+            idle_timeout: Duration::from_millis(self.stream_idle_timeout_ms),
+        }
+    }
+
+    /// How long calls may take.
+    pub fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            default: self.deadline_ms.map(Duration::from_millis),
+            cap: self.deadline_cap_ms.map(Duration::from_millis),
         }
     }
 }
@@ -61,154 +120,100 @@ pub enum ErrorBody {
     Problem,
 }
 
-/// How JSON looks, where ProtoJSON leaves a choice. The defaults are ProtoJSON's.
+/// Which headers become metadata, and which metadata headers. Patterns are names, `x-*`, `*-bin`, or `*` for everything
+/// that may pass at all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Headers {
+    /// Request headers that pass; a usual list without it.
+    pub requests: Option<Vec<String>>,
+    /// Metadata of replies that passes; all of it without it.
+    pub replies: Option<Vec<String>>,
+    /// Request headers that pass under another name.
+    pub rename_requests: BTreeMap<String, String>,
+    /// Metadata of replies that passes under another name.
+    pub rename_replies: BTreeMap<String, String>,
+}
+
+impl Headers {
+    /// The rules, or everything that is wrong with them.
+    pub fn rules(&self) -> Result<MetadataRules, Vec<PassFault>> {
+        let mut faults = Vec::new();
+        let usual = MetadataRules::default();
+        let rules = MetadataRules {
+            requests: list(
+                &self.requests,
+                &self.rename_requests,
+                usual.requests,
+                &mut faults,
+            ),
+            replies: list(
+                &self.replies,
+                &self.rename_replies,
+                usual.replies,
+                &mut faults,
+            ),
+        };
+        if faults.is_empty() {
+            Ok(rules)
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+fn list(
+    patterns: &Option<Vec<String>>,
+    renames: &BTreeMap<String, String>,
+    usual: PassList,
+    faults: &mut Vec<PassFault>,
+) -> PassList {
+    let mut list = match patterns {
+        Some(_) => PassList::default(),
+        None => usual,
+    };
+    for pattern in patterns.iter().flatten() {
+        faults.extend(list.pass(pattern).err());
+    }
+    for (from, to) in renames {
+        faults.extend(list.rename(from, to).err());
+    }
+    list
+}
+
+/// How streams are kept alive.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Json {
-    /// Printed field names.
-    pub names: Names,
-    /// Absent fields with explicit presence.
-    pub absent: Absent,
-    /// Whether fields are printed at their default.
-    pub print_defaults: bool,
-    /// 64-bit integers.
-    pub integers: Integers,
-    /// Enum values.
-    pub enums: Enums,
-    /// Digits of timestamps.
-    pub timestamps: Timestamps,
-    /// Members and query parameters that name no field.
-    pub unknown_fields: Unknown,
-    /// Names an enum does not have; ignored, the field counts as not given.
-    pub unknown_enums: Unknown,
-    /// Levels of nested messages, at most 200.
-    pub max_depth: u32,
-    /// Members and elements of one JSON text, at every level.
-    pub max_values: u32,
+pub struct StreamTimes {
+    /// After how much silence server-sent events get a comment.
+    pub keep_alive_ms: u64,
+    /// After how long a client of server-sent events should connect again.
+    pub retry_ms: u64,
+    /// How often a WebSocket is pinged.
+    pub ping_ms: u64,
 }
 
-impl Default for Json {
+impl Default for StreamTimes {
     fn default() -> Self {
+        let streams = Streams::default();
         Self {
-            names: Names::default(),
-            absent: Absent::default(),
-            print_defaults: false,
-            integers: Integers::default(),
-            enums: Enums::default(),
-            timestamps: Timestamps::default(),
-            unknown_fields: Unknown::default(),
-            unknown_enums: Unknown::default(),
-            max_depth: 100,
-            max_values: 100_000,
+            keep_alive_ms: milliseconds(streams.keep_alive),
+            retry_ms: milliseconds(streams.retry),
+            ping_ms: milliseconds(streams.ping),
         }
     }
 }
 
-/// A choice of the profile as the configuration spells it.
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident => $of:ty { $($(#[$variant_doc:meta])* $variant:ident => $value:expr,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-        impl From<$name> for $of {
-            fn from(choice: $name) -> Self {
-                match choice { $($name::$variant => $value,)+ }
-            }
-        }
-    };
-}
-
-choice! {
-    /// Printed field names.
-    Names => profile::Names {
-        /// lowerCamelCase, or the field's `json_name`.
-        #[default]
-        Camel => profile::Names::Camel,
-        /// As in the .proto file.
-        Proto => profile::Names::Proto,
-    }
-}
-choice! {
-    /// Absent fields with explicit presence.
-    Absent => profile::Absent {
-        /// Left out.
-        #[default]
-        Omit => profile::Absent::Omit,
-        /// `null`.
-        Null => profile::Absent::Null,
-    }
-}
-choice! {
-    /// 64-bit integers.
-    Integers => profile::Integers {
-        /// Strings.
-        #[default]
-        Strings => profile::Integers::Strings,
-        /// Numbers.
-        Numbers => profile::Integers::Numbers,
-        /// Numbers, and an error beyond ±(2^53 - 1).
-        SafeNumbers => profile::Integers::SafeNumbers,
-    }
-}
-choice! {
-    /// Enum values.
-    Enums => profile::Enums {
-        /// `STATUS_ACTIVE`.
-        #[default]
-        Names => profile::Enums::Names,
-        /// `1`.
-        Numbers => profile::Enums::Numbers,
-        /// `status_active`.
-        Lower => profile::Enums::Lower,
-        /// `ACTIVE`.
-        WithoutPrefix => profile::Enums::WithoutPrefix,
-        /// `active`.
-        LowerWithoutPrefix => profile::Enums::LowerWithoutPrefix,
-    }
-}
-choice! {
-    /// Digits of timestamps.
-    Timestamps => profile::TimestampDigits {
-        /// As many as needed.
-        #[default]
-        Auto => profile::TimestampDigits::Auto,
-        /// None.
-        Seconds => profile::TimestampDigits::Seconds,
-        /// Three.
-        Millis => profile::TimestampDigits::Millis,
-        /// Six.
-        Micros => profile::TimestampDigits::Micros,
-        /// Nine.
-        Nanos => profile::TimestampDigits::Nanos,
-    }
-}
-choice! {
-    /// Members and query parameters that name no field.
-    Unknown => profile::Unknown {
-        /// An error.
-        #[default]
-        Refuse => profile::Unknown::Refuse,
-        /// Skipped.
-        Ignore => profile::Unknown::Ignore,
-    }
-}
-
-impl From<Json> for profile::JsonProfile {
-    fn from(json: Json) -> Self {
+impl From<StreamTimes> for Streams {
+    fn from(times: StreamTimes) -> Self {
         Self {
-            names: json.names.into(),
-            absent: json.absent.into(),
-            print_defaults: json.print_defaults,
-            integers: json.integers.into(),
-            enums: json.enums.into(),
-            timestamps: json.timestamps.into(),
-            unknown_fields: json.unknown_fields.into(),
-            unknown_enums: json.unknown_enums.into(),
-            max_depth: json.max_depth,
-            max_values: json.max_values,
-            ..Self::default()
+            keep_alive: Duration::from_millis(times.keep_alive_ms),
+            retry: Duration::from_millis(times.retry_ms),
+            ping: Duration::from_millis(times.ping_ms),
         }
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,8 +9,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
 use super::Limits;
+use crate::tls::H2;
 
 /// What a stream may send before it is asked for more. Bounds what a slow reader costs.
 const STREAM_WINDOW: u32 = 512 * 1024;
@@ -19,12 +21,14 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 /// Where a gRPC server is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Origin {
     scheme: Scheme,
     authority: Authority,
     host: String,
     port: u16,
+    /// How its certificate is checked, where it has one.
+    tls: Option<TlsConnector>,
 }
 
 /// Why a URL is no origin.
@@ -69,11 +73,22 @@ impl std::str::FromStr for Origin {
             authority,
             host,
             port,
+            tls: None,
         })
     }
 }
 
 impl Origin {
+    /// Whether it is `https`.
+    pub fn is_tls(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// Connections to it are made over TLS.
+    pub fn secure(&mut self, connector: TlsConnector) {
+        self.tls = Some(connector);
+    }
+
     pub(super) fn scheme(&self) -> Scheme {
         self.scheme.clone()
     }
@@ -101,7 +116,10 @@ async fn open(origin: &Origin, limits: &Limits) -> io::Result<Opened> {
     let stream = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
     // Small requests must not wait for a second packet.
     stream.set_nodelay(true)?;
-    let stream: Box<dyn Stream> = Box::new(stream);
+    let stream: Box<dyn Stream> = match &origin.tls {
+        None => Box::new(stream),
+        Some(tls) => Box::new(secured(tls, origin, stream).await?),
+    };
     h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -110,6 +128,19 @@ async fn open(origin: &Origin, limits: &Limits) -> io::Result<Opened> {
         .handshake(stream)
         .await
         .map_err(io::Error::other)
+}
+
+async fn secured(
+    tls: &TlsConnector,
+    origin: &Origin,
+    stream: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(origin.host.clone()).map_err(io::Error::other)?;
+    let stream = tls.connect(name, stream).await?;
+    match stream.get_ref().1.alpn_protocol() {
+        Some(H2) => Ok(stream),
+        _ => Err(io::Error::other("the server does not speak HTTP/2")),
+    }
 }
 
 fn timed_out(limit: Duration) -> io::Error {

@@ -1,16 +1,21 @@
 //! A running gateway, and requests to it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use pulpo_gateway_proxy::{
     config::{Config, Listener, Surface, Upstream},
     run::Proxy,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 /// A gateway in this process.
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    admin: Option<SocketAddr>,
+    pub(crate) reload: mpsc::Sender<()>,
     pub(crate) client: reqwest::Client,
     shutdown: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
@@ -48,12 +53,15 @@ impl Gateway {
     pub(crate) async fn start(config: Config) -> Self {
         let proxy = Proxy::bind(config).await.unwrap();
         let address = proxy.addresses().unwrap()[0];
+        let (admin, reload) = (proxy.admin_address(), proxy.reload_handle());
         let (shutdown, told) = oneshot::channel();
         let running = tokio::spawn(proxy.run(async {
             let _ = told.await;
         }));
         Self {
             address,
+            admin,
+            reload,
             client: reqwest::Client::new(),
             shutdown,
             running,
@@ -68,9 +76,32 @@ impl Gateway {
         self.client.get(self.url(path)).send().await.unwrap()
     }
 
+    /// What the admin listener says.
+    pub(crate) async fn admin(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.admin.unwrap());
+        let reply = self.client.get(url).send().await.unwrap();
+        reply.text().await.unwrap()
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        self.admin("/metrics").await
+    }
+
     /// Stops it and waits until it has drained.
     pub(crate) async fn stop(self) {
         let _ = self.shutdown.send(());
         self.running.await.unwrap().unwrap();
     }
+}
+
+/// Waits until it is so. It is asked again and again, and a test that never sees it fails.
+pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let seen = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), seen)
+        .await
+        .expect("it did not come to that");
 }

@@ -1,8 +1,19 @@
 //! The program in front of a real gRPC server.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
+mod descriptors;
 mod drain;
 mod gateway;
+mod grpc;
+mod outage;
+mod program;
+mod reload;
 mod rest;
+mod seen;
+mod tls;
 mod upstream;

@@ -58,7 +58,7 @@ impl UnaryService<GetItemRequest> for Shop {
     fn call(&mut self, request: tonic::Request<GetItemRequest>) -> Self::Future {
         let (gate, arrived) = (self.gate.clone(), self.arrived.clone());
         Box::pin(async move {
-            let id = request.metadata().get("x-request-id").cloned();
+            let sent = request.metadata().clone();
             let name = request.into_inner().name;
             match name.as_str() {
                 "missing" => return Err(Status::not_found("there is no such item")),
@@ -73,8 +73,16 @@ impl UnaryService<GetItemRequest> for Shop {
                 price_cents: 1250,
                 tags: vec!["a".to_owned(), "b".to_owned()],
             });
-            if let Some(id) = id {
-                reply.metadata_mut().insert("x-seen-id", id);
+            if let Some(id) = sent.get("x-request-id") {
+                reply.metadata_mut().insert("x-seen-id", id.clone());
+            }
+            let hops: Vec<&str> = sent
+                .get_all("x-forwarded-for")
+                .iter()
+                .filter_map(|hop| hop.to_str().ok())
+                .collect();
+            if let Ok(hops) = hops.join(",").parse() {
+                reply.metadata_mut().insert("x-seen-address", hops);
             }
             Ok(reply)
         })
@@ -140,12 +148,20 @@ impl Service<Request<Body>> for Shop {
 
 /// The descriptors of the service, as protoc writes them.
 pub(crate) fn descriptor_set(include_imports: bool) -> Vec<u8> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
+    compiled(include_imports, str::to_owned)
+}
+
+/// The same of a changed .proto file.
+pub(crate) fn compiled(include_imports: bool, change: impl Fn(&str) -> String) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos/shop.proto");
+    let changed = change(&std::fs::read_to_string(source).unwrap());
+    std::fs::write(folder.path().join("shop.proto"), changed).unwrap();
     let known = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
-    let mut compiler = protox::Compiler::new([root, known]).unwrap();
+    let mut compiler = protox::Compiler::new([folder.path(), known.as_ref()]).unwrap();
     compiler
         .include_imports(include_imports)
-        .open_file("shop/v1/shop.proto")
+        .open_file("shop.proto")
         .unwrap();
     compiler.encode_file_descriptor_set()
 }
