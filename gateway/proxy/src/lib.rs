@@ -20,3 +20,4 @@ pub mod reload;
 pub mod run;
 mod tls;
 pub mod upstream;
+mod watch;

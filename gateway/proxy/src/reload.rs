@@ -4,15 +4,12 @@
 //! one's place as a whole; of one that does not all faults are told and the old one stays.
 
 use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use arc_swap::ArcSwap;
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -26,10 +23,9 @@ use crate::{
     health::Health,
     metrics::Metrics,
     upstream::Upstream,
+    watch::Watch,
 };
 
-/// A file is read this long after it has changed, so that one written in pieces is read once.
-const SETTLE: Duration = Duration::from_millis(200);
 /// How soon descriptors that could not be had at the start are asked for again.
 const MISSING_RETRY: Duration = Duration::from_secs(1);
 
@@ -65,6 +61,7 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     health: Health,
     faults: Faults,
+    watch: Watch,
 }
 
 impl Reloader {
@@ -76,6 +73,9 @@ impl Reloader {
         metrics: Arc<Metrics>,
         health: Health,
     ) -> Result<Self, Vec<String>> {
+        let files = config.upstreams.iter();
+        let files = files.filter_map(|u| u.descriptor_set.clone()).collect();
+        let watch = Watch::start(files).map_err(|e| vec![format!("{e:#}")])?;
         let mut sources = Vec::new();
         for (told, upstream) in config.upstreams.iter().zip(upstreams) {
             upstream.attempted().await;
@@ -105,6 +105,7 @@ impl Reloader {
             metrics,
             health,
             faults: Faults::default(),
+            watch,
         })
     }
 
@@ -121,7 +122,6 @@ impl Reloader {
     /// Reads again whenever there is a reason to; never ends by itself.
     pub async fn run(mut self, mut asked: mpsc::Receiver<()>) -> Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
-        let (_watcher, mut changed) = watch(&self.config)?;
         let period = self.config.upstreams.iter().map(|u| u.refresh_s);
         let period = period.filter(|s| *s > 0).min().unwrap_or(u64::MAX / 1000);
         let mut ticks = interval(Duration::from_secs(period.min(365 * 24 * 3600)));
@@ -133,10 +133,7 @@ impl Reloader {
                 _ = hangup.recv() => tracing::info!("told to read the descriptors again"),
                 Some(()) = asked.recv() => {}
                 _ = ticks.tick() => {}
-                Some(()) = changed.recv() => {
-                    sleep(SETTLE).await;
-                    while changed.try_recv().is_ok() {}
-                }
+                () = self.watch.changed() => {}
                 () = sleep(MISSING_RETRY), if is_missing => {}
             }
             self.reload().await;
@@ -213,42 +210,5 @@ async fn read(config: &config::Upstream, upstream: &Upstream) -> Result<Files, V
     match &config.descriptor_set {
         Some(path) => Files::read(path).await,
         None => reflect(upstream).await,
-    }
-}
-
-/// Tells of changes to the descriptor files. Their folders are watched, since a file is often replaced by another one
-/// that takes its name.
-fn watch(config: &Config) -> Result<(RecommendedWatcher, mpsc::Receiver<()>)> {
-    let files: BTreeSet<PathBuf> = config
-        .upstreams
-        .iter()
-        .filter_map(|u| u.descriptor_set.clone())
-        .collect();
-    // One change that has not been looked at stands for all of them.
-    let (changed, receiver) = mpsc::channel(1);
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let is_write = event.is_ok_and(|e| match e.kind {
-            EventKind::Access(AccessKind::Close(notify::event::AccessMode::Write)) => true,
-            EventKind::Access(_) => false,
-            _ => true,
-        });
-        if is_write {
-            let _ = changed.try_send(());
-        }
-    })
-    .context("files cannot be watched")?;
-    let folders: BTreeSet<&Path> = files.iter().map(|file| folder(file)).collect();
-    for folder in folders {
-        watcher
-            .watch(folder, RecursiveMode::NonRecursive)
-            .with_context(|| format!("{} cannot be watched", folder.display()))?;
-    }
-    Ok((watcher, receiver))
-}
-
-fn folder(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
     }
 }
