@@ -3,7 +3,7 @@
 BUF_VERSION := 1.75.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf lint-proto conformance instructions instructions-update clients bench-start
+.PHONY: run test install install-buf lint-proto conformance fuzz differential instructions instructions-update clients bench-start
 
 run: install
 	cargo build --release --bin pulpo
@@ -29,6 +29,15 @@ lint-proto: install-buf
 # protobuf's own tests of JSON, against the gateway's codec.
 conformance:
 	scripts/conformance.sh
+
+# The gateway against slow readings of the same inputs, a minute for each target: make fuzz FUZZ_SECONDS=600
+FUZZ_SECONDS := 60
+fuzz:
+	gateway/fuzz/run.sh $(FUZZ_SECONDS)
+
+# The gateway and Envoy answer the same requests; differences are listed in gateway/README.md.
+differential:
+	scripts/differential.sh
 
 # grpcurl, grpcio and connect-es against the gateway's echo service.
 clients:
