@@ -137,6 +137,16 @@ pub enum Lookup<'r, 'p, T> {
 struct Compiled<T> {
     template: Template,
     target: T,
+    spans: SmallVec<[Span; 4]>,
+}
+
+/// The segments a variable takes.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u16,
+    /// None for a variable that ends in `**`.
+    end: Option<u16>,
+    is_multi: bool,
 }
 
 /// The compiled routes of a surface.
@@ -167,7 +177,15 @@ impl<T: Copy> Router<T> {
         } in routes
         {
             match Template::parse(&template) {
-                Ok(template) => parsed.push((method, Compiled { template, target })),
+                Ok(template) => {
+                    let spans = spans(&template);
+                    let route = Compiled {
+                        template,
+                        target,
+                        spans,
+                    };
+                    parsed.push((method, route));
+                }
                 Err(fault) => faults.push(RouteFault::Template {
                     method,
                     template,
@@ -243,12 +261,16 @@ impl<T: Copy> Router<T> {
             .chain([&plain])
             .find_map(|query| Some((self.trie.find(query)?, query)));
         if let Some((route, query)) = found
-            && let Some(Compiled { template, target }) = self.routes.get(route)
+            && let Some(Compiled {
+                template,
+                target,
+                spans,
+            }) = self.routes.get(route)
         {
             return Lookup::Match(Match {
                 target: *target,
                 template,
-                captures: captures(template, query.path),
+                captures: captures(spans, query.path),
             });
         }
         let mut methods = Vec::new();
@@ -272,7 +294,10 @@ impl<T: Copy> Router<T> {
         let (cut, verb) = path.cut_verb()?;
         let index = self
             .verbs
-            .binary_search_by(|other| other.bytes().cmp(DecodedBytes::new(verb)))
+            .binary_search_by(|other| match verb.contains('%') {
+                true => other.bytes().cmp(DecodedBytes::new(verb)),
+                false => (**other).cmp(verb),
+            })
             .ok()?;
         Some((cut, verb_number(index)?))
     }
@@ -283,18 +308,32 @@ fn verb_number(index: usize) -> Option<u16> {
     u16::try_from(index + 1).ok()
 }
 
-fn captures<'p>(template: &Template, path: Reading<'_, 'p>) -> Captures<'p> {
-    let mut captures = Captures::new();
-    for (index, variable) in template.variables().iter().enumerate() {
-        let segments = variable.segments.clone();
-        let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
-        let end = if has_rest { path.count() } else { segments.end };
-        captures.push(Capture {
-            variable: index,
-            value: path.value(segments.start..end, variable.is_multi),
-        });
-    }
-    captures
+fn spans(template: &Template) -> SmallVec<[Span; 4]> {
+    let variables = template.variables().iter();
+    variables
+        .map(|variable| {
+            let segments = &variable.segments;
+            let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
+            // A template is shorter than a path may be, which is far less than `u16` holds.
+            Span {
+                start: segments.start as u16,
+                end: (!has_rest).then_some(segments.end as u16),
+                is_multi: variable.is_multi,
+            }
+        })
+        .collect()
+}
+
+#[inline]
+fn captures<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
+    let values = spans.iter().enumerate().map(|(variable, span)| {
+        let end = span.end.map_or(path.count(), usize::from);
+        Capture {
+            variable,
+            value: path.value(usize::from(span.start)..end, span.is_multi),
+        }
+    });
+    values.collect()
 }
 
 /// The value of `Allow`, each method once, in an order that does not depend on that of the routes.

@@ -41,6 +41,7 @@ pub(super) struct Path<'p> {
     starts: [u16; MAX_PATH_SEGMENTS],
     count: usize,
     is_escaped: bool,
+    has_colon: bool,
 }
 
 impl<'p> Path<'p> {
@@ -52,6 +53,7 @@ impl<'p> Path<'p> {
             starts: [0; MAX_PATH_SEGMENTS],
             count: 0,
             is_escaped: false,
+            has_colon: false,
         }
     }
 
@@ -66,19 +68,39 @@ impl<'p> Path<'p> {
             return Ok(());
         }
         self.text = self.text.strip_suffix('/').unwrap_or(self.text);
-        for (at, byte) in self.text.bytes().enumerate() {
-            match byte {
-                b'/' => self.start_segment(at + 1)?,
-                b'%' => self.is_escaped = true,
-                _ => {}
-            }
-        }
+        self.start_segments()?;
         if self.is_escaped {
             percent::check(self.text)?;
         }
         Ok(())
     }
 
+    /// Looks at eight bytes at a time: a path is mostly neither slashes nor escapes.
+    fn start_segments(&mut self) -> Result<(), PathFault> {
+        let (words, rest) = self.text.as_bytes().as_chunks();
+        for (index, word) in words.iter().enumerate() {
+            self.start_segments_in(u64::from_le_bytes(*word), index * 8)?;
+        }
+        let mut last = [0; 8];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.start_segments_in(u64::from_le_bytes(last), words.len() * 8)
+    }
+
+    #[inline]
+    fn start_segments_in(&mut self, word: u64, offset: usize) -> Result<(), PathFault> {
+        self.is_escaped |= bytes_equal(word, b'%') != 0;
+        self.has_colon |= bytes_equal(word, b':') != 0;
+        let mut slashes = bytes_equal(word, b'/');
+        while slashes != 0 {
+            self.start_segment(offset + slashes.trailing_zeros() as usize / 8 + 1)?;
+            slashes &= slashes - 1;
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn start_segment(&mut self, at: usize) -> Result<(), PathFault> {
         let start = self
             .starts
@@ -98,7 +120,11 @@ impl<'p> Path<'p> {
     }
 
     /// The path read without what looks like a verb, and that verb as it was sent. An escaped colon is not a verb's.
+    #[inline]
     pub(super) fn cut_verb(&self) -> Option<(Reading<'_, 'p>, &'p str)> {
+        if !self.has_colon {
+            return None;
+        }
         let last = self.whole().segment(self.count.checked_sub(1)?);
         let colon = memrchr(b':', last.as_bytes())?;
         let verb = last.get(colon + 1..)?;
@@ -111,6 +137,15 @@ impl<'p> Path<'p> {
             .get(index)
             .map_or(self.text.len(), |start| usize::from(*start))
     }
+}
+
+/// The highest bit of every byte of a word that is `wanted`, and no other bit.
+#[inline]
+fn bytes_equal(word: u64, wanted: u8) -> u64 {
+    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    let differing = word ^ u64::from_ne_bytes([wanted; 8]);
+    // A carry into the highest bit tells that one of the seven below it is set; none goes further.
+    !(((differing & LOW) + LOW) | differing | LOW)
 }
 
 /// A path as it is matched: whole, or with its verb cut off.

@@ -36,7 +36,7 @@ struct Ending {
 #[derive(Default)]
 struct Node {
     literals: Literals,
-    one: Option<usize>,
+    one: Option<u32>,
     /// Routes whose template ends exactly here.
     exact: Vec<Ending>,
     /// Routes whose template ends here with `**`.
@@ -100,9 +100,10 @@ impl Trie {
             return parent;
         };
         if let Some(existing) = node.literals.get(text) {
-            return existing;
+            return existing as usize;
         }
-        node.literals.insert(text, child);
+        // `MAX_ROUTES` of `MAX_PATH_SEGMENTS` each keep the numbers of nodes within `u32`.
+        node.literals.insert(text, child as u32);
         self.nodes.push(Node::default());
         child
     }
@@ -113,9 +114,9 @@ impl Trie {
             return parent;
         };
         if let Some(existing) = node.one {
-            return existing;
+            return existing as usize;
         }
-        node.one = Some(child);
+        node.one = Some(child as u32);
         self.nodes.push(Node::default());
         child
     }
@@ -181,24 +182,26 @@ impl Trie {
             node.literals.get(segment)
         };
         (
-            literal.and_then(|child| self.nodes.get(child)),
-            node.one.and_then(|child| self.nodes.get(child)),
+            literal.and_then(|child| self.nodes.get(child as usize)),
+            node.one.and_then(|child| self.nodes.get(child as usize)),
         )
     }
 }
 
 /// The best of the routes that end at one place: the method itself, then GET for HEAD, then any method.
+#[inline]
 fn pick(endings: &[Ending], query: &Query<'_, '_>) -> Option<usize> {
-    let rank = |method: &RouteMethod| match method {
-        RouteMethod::Only(method) if method == query.method => Some(0),
-        RouteMethod::Only(Method::GET) if query.method == Method::HEAD => Some(1),
-        RouteMethod::Only(_) => None,
-        RouteMethod::Any => Some(2),
-    };
-    endings
-        .iter()
-        .filter(|ending| ending.verb == query.verb)
-        .filter_map(|ending| rank(&ending.method).map(|rank| (rank, ending.route)))
-        .min()
-        .map(|(_, route)| route)
+    let (mut get, mut any) = (None, None);
+    for ending in endings {
+        if ending.verb != query.verb {
+            continue;
+        }
+        match &ending.method {
+            RouteMethod::Only(method) if method == query.method => return Some(ending.route),
+            RouteMethod::Only(Method::GET) => get = Some(ending.route),
+            RouteMethod::Only(_) => {}
+            RouteMethod::Any => any = Some(ending.route),
+        }
+    }
+    get.filter(|_| *query.method == Method::HEAD).or(any)
 }
