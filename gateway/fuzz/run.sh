@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets, two at a time, from the kept corpora: gateway/fuzz/run.sh [SECONDS] [TARGET…]
+# What a run finds is written to the working folder of the targets, target/fuzz/found; corpora are only read.
+set -euo pipefail
+cd "$(dirname "$0")"
+seconds="${1:-60}"
+shift || true
+targets=("$@")
+[ "${#targets[@]}" -gt 0 ] || targets=(read_json write_json route query stream)
+
+if ! command -v c++ >/dev/null; then
+  line='apt-get update && apt-get install -y --no-install-recommends g++'
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "libFuzzer needs a C++ compiler. Install it with: sudo sh -c '$line'" >&2
+    exit 1
+  fi
+  echo 'Installing a C++ compiler'
+  DEBIAN_FRONTEND=noninteractive sh -c "$line" >/dev/null
+fi
+target_dir="${FUZZ_TARGET_DIR:-$PWD/../../target/fuzz}"
+host="$(rustc -vV | sed -n 's/^host: //p')"
+# The versions of the workspace, so that what is fuzzed is what is shipped.
+cp ../../Cargo.lock Cargo.lock
+# As cargo-fuzz instruments, without a sanitizer: the code is safe Rust, and three times as many inputs fit in the time.
+flags='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4'
+flags+=' -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table'
+flags+=' -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0'
+RUSTFLAGS="$flags" cargo build --quiet --release --target "$host" --target-dir "$target_dir"
+
+found="$target_dir/found"
+mkdir -p "$found"
+one() {
+  local target="$1" fresh
+  fresh="$(mktemp -d)"
+  mkdir -p "corpus/$target"
+  if "$target_dir/$host/release/$target" "$fresh" "corpus/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -max_len=4096 -print_final_stats=1 -artifact_prefix="$found/$target-" >"$found/$target.log" 2>&1; then
+    echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$found/$target.log") inputs, no difference"
+  else
+    grep -m1 -A3 panicked "$found/$target.log" || tail -n 5 "$found/$target.log"
+    echo "$target: FAILED, see $found" >&2
+    rm -r "$fresh"
+    return 1
+  fi
+  [ -z "${KEEP_CORPUS:-}" ] || "$target_dir/$host/release/$target" -merge=1 "corpus/$target" "$fresh" >/dev/null 2>&1
+  rm -r "$fresh"
+}
+export -f one
+export target_dir host found seconds
+printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'set -eu; one {}'
