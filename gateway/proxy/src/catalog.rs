@@ -365,6 +365,7 @@ fn options(config: &config::Surface) -> Result<SurfaceOptions, Vec<String>> {
     let faults = |f: Vec<PassFault>| f.iter().map(ToString::to_string).collect::<Vec<_>>();
     Ok(SurfaceOptions {
         profile: config.json.into(),
+        has_forms: config.forms,
         has_problem_json: true,
         has_entity_tags: config.entity_tags,
         compress_from_bytes: config.compress_from_bytes,

@@ -30,6 +30,8 @@ pub struct Surface {
     pub connect: bool,
     /// Whether methods without an http rule are `POST /package.Service/Method`.
     pub auto_mapping: bool,
+    /// Whether every route with a JSON body takes it as a form too; otherwise only methods that say so.
+    pub forms: bool,
     /// The body of errors.
     pub errors: ErrorBody,
     /// Bytes of a request body that becomes one message, decompressed; of a stream, of each message.
@@ -71,6 +73,7 @@ impl Default for Surface {
             services: Vec::new(),
             connect: true,
             auto_mapping: false,
+            forms: false,
             errors: ErrorBody::default(),
             max_body_bytes: limits.max_body_bytes,
             max_reply_bytes: limits.max_reply_bytes,
