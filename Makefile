@@ -3,7 +3,7 @@
 BUF_VERSION := 1.75.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf lint-proto conformance fuzz differential instructions instructions-update clients bench-start
+.PHONY: run test install install-buf lint-proto conformance fuzz differential instructions instructions-update clients bench-start bench-gateway
 
 run: install
 	cargo build --release --bin pulpo
@@ -53,3 +53,7 @@ instructions-update:
 bench-start: install
 	cargo build --release --bin pulpo
 	bench/start.sh
+
+# Installs Envoy, wrk and h2load and takes about ten minutes; fails when a gate does.
+bench-gateway:
+	bench/gateway.sh

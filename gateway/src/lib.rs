@@ -24,6 +24,7 @@ pub mod reply;
 mod request;
 pub mod router;
 pub mod service;
+pub mod services;
 pub mod surface;
 pub mod template;
 mod wire;

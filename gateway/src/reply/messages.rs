@@ -48,12 +48,13 @@ impl Messages {
     ) -> (response::Parts, Result<Self, Box<Fault>>) {
         let (parts, body) = response.into_parts();
         let mut end = End::Open;
-        if let Some(status) = Status::from_header_map(&parts.headers) {
-            if status.code() != Code::Ok {
+        match outcome(&parts.headers) {
+            None => {}
+            Some(Ok(())) => end = End::Told,
+            Some(Err(status)) => {
                 let fault = told(&faults, &status);
                 return (parts, Err(fault));
             }
-            end = End::Told;
         }
         let encoding = parts
             .headers
@@ -115,12 +116,12 @@ impl Messages {
     }
 
     fn trailers(&mut self, trailers: HeaderMap) -> Result<(), Box<Fault>> {
-        match Status::from_header_map(&trailers) {
-            Some(status) if status.code() != Code::Ok => {
+        match outcome(&trailers) {
+            Some(Err(status)) => {
                 let fault = told(&self.faults, &status);
                 Err(self.fail(fault))
             }
-            Some(_) => match self.deframer.finish() {
+            Some(Ok(())) => match self.deframer.finish() {
                 Ok(()) => {
                     self.end = End::Well(Some(trailers));
                     Ok(())
@@ -157,6 +158,19 @@ impl Messages {
             _ => None,
         }
     }
+}
+
+/// How a reply ended, where head or trailers say so. A status is made only of one that is not OK: making it copies all
+/// metadata.
+fn outcome(headers: &HeaderMap) -> Option<Result<(), Status>> {
+    if headers.get(Status::GRPC_STATUS)?.as_bytes() == b"0" {
+        return Some(Ok(()));
+    }
+    let status = Status::from_header_map(headers)?;
+    Some(match status.code() {
+        Code::Ok => Ok(()),
+        _ => Err(status),
+    })
 }
 
 /// What a status says; a fault of the request body that led to it knows better.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 
 use super::{
     Call, Messages, broken, chosen_status, copy_metadata, damaged, full, print, raw, tag, vary,
@@ -20,7 +20,9 @@ pub(crate) async fn unary(call: &Call<'_>, response: Response<Body>) -> Response
     let printed = outcome.and_then(|(message, trailers)| {
         // A unary reply has no trailers over HTTP/1.1 that anybody reads: they are headers.
         for (name, value) in trailers.iter().flatten() {
-            parts.headers.append(name.clone(), value.clone());
+            if *name != Status::GRPC_STATUS {
+                parts.headers.append(name.clone(), value.clone());
+            }
         }
         reply(call, &parts.headers, message)
     });
