@@ -1,8 +1,10 @@
 //! The reply on its way out: messages of a gRPC response as JSON (or as they are), its metadata as headers.
 //!
-//! `messages` takes the gRPC reply apart, `unary` prints one message, `stream` prints many in a framing, `websocket` as text
-//! frames, `tag` knows entity tags. This file has what they share: refusals, headers, and the JSON of a message.
+//! `messages` takes the gRPC reply apart, `unary` prints one message, `stream` prints many in a framing (`lines` for those
+//! made of lines), `websocket` as text frames after a `handshake`, `tag` knows entity tags. This file has what they share: refusals, headers, and the JSON of a message.
 
+mod handshake;
+mod lines;
 mod messages;
 mod stream;
 mod tag;
@@ -28,10 +30,11 @@ use crate::{
 
 pub use self::websocket::Sockets;
 pub(crate) use self::{
+    handshake::Handshake,
     messages::Messages,
     stream::streamed,
     unary::unary,
-    websocket::{Handshake, Incoming, upgrade},
+    websocket::{Incoming, upgrade},
 };
 
 /// Response metadata with which a service chooses another HTTP status for a successful reply, for example 503 for a

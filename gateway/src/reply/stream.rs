@@ -17,7 +17,7 @@ use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 
-use super::{Call, Messages, chosen_status, copy_metadata, print, raw, render, vary};
+use super::{Call, Messages, chosen_status, copy_metadata, lines, print, raw, render, vary};
 use crate::{
     codec::FieldPath,
     compress::Encoder,
@@ -28,8 +28,6 @@ use crate::{
 
 /// Messages that are ready are sent together up to this many bytes.
 const FLUSH_BYTES: usize = 32 * 1024;
-
-const DATA: &[u8] = b"data: ";
 
 /// Turns the gRPC response of a streaming method into the REST reply.
 pub(crate) async fn streamed(
@@ -232,7 +230,7 @@ impl Printer {
             Some(Framing::Events) => self.event(endpoint, &message, out),
             Some(Framing::Ndjson) => {
                 let printed = print(&surface, endpoint, false, &message, out);
-                one_line(out.get_mut(start..).unwrap_or_default());
+                lines::join(out.get_mut(start..).unwrap_or_default());
                 out.push(b'\n');
                 printed
             }
@@ -267,17 +265,9 @@ impl Printer {
         if let Some(path) = &events.name {
             self.line("event: ", path, message, out)?;
         }
-        out.extend_from_slice(DATA);
-        let start = out.len();
-        print(&self.surface, endpoint, false, message, out)?;
-        if memchr::memchr2(b'\n', b'\r', out.get(start..).unwrap_or_default()).is_some() {
-            let data = out.split_off(start);
-            out.truncate(start - DATA.len());
-            event_data(&data, out);
-        } else {
-            out.extend_from_slice(b"\n\n");
-        }
-        Ok(())
+        lines::data(out, |out| {
+            print(&self.surface, endpoint, false, message, out)
+        })
     }
 
     /// A line with the text of a field; nothing where the field is empty, or would not be one line.
@@ -338,7 +328,7 @@ impl Printer {
             }
             Some(Framing::Events) => {
                 out.extend_from_slice(b"event: error\n");
-                event_data(&body, out);
+                lines::data_of(&body, out);
             }
             Some(Framing::WebSocket) | None => return Err(fault.to_status()),
         }
@@ -353,30 +343,6 @@ impl Printer {
             .piece(&piece)
             .map_err(|error| Status::internal(error.to_string()))
     }
-}
-
-/// A line break can only be white space in a value that is carried as it was written.
-fn one_line(json: &mut [u8]) {
-    let mut from = 0;
-    while let Some(found) = json
-        .get(from..)
-        .and_then(|rest| memchr::memchr2(b'\n', b'\r', rest))
-    {
-        from += found;
-        if let Some(byte) = json.get_mut(from) {
-            *byte = b' ';
-        }
-    }
-}
-
-/// The data of one event, a field for each of its lines, and the end of the event.
-fn event_data(data: &[u8], out: &mut Vec<u8>) {
-    for line in data.split(|b| *b == b'\n') {
-        out.extend_from_slice(DATA);
-        out.extend(line.iter().filter(|b| **b != b'\r'));
-        out.push(b'\n');
-    }
-    out.push(b'\n');
 }
 
 impl http_body::Body for Printer {

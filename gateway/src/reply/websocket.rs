@@ -16,24 +16,23 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self, Message, Utf8Bytes,
-        handshake::derive_accept_key,
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, body::Body};
 
-use super::{Call, Messages, copy_metadata, print};
+use super::{Call, Handshake, Messages, copy_metadata, print};
 use crate::{
     fault::Fault,
     request::{Plan, fault::FaultSlot},
@@ -60,40 +59,6 @@ impl Sockets {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-}
-
-/// What a client's handshake holds.
-pub(crate) struct Handshake {
-    accept: HeaderValue,
-    upgrade: OnUpgrade,
-}
-
-impl Handshake {
-    /// The handshake of a request that is one (RFC 6455, section 4.2.1).
-    pub(crate) fn of(
-        method: &Method,
-        headers: &HeaderMap,
-        extensions: &mut http::Extensions,
-    ) -> Option<Self> {
-        let names = |name, word: &[u8]| {
-            headers.get_all(name).iter().any(|value| {
-                value
-                    .as_bytes()
-                    .split(|b| *b == b',')
-                    .any(|w| w.trim_ascii().eq_ignore_ascii_case(word))
-            })
-        };
-        let is_asked = *method == Method::GET
-            && names(header::UPGRADE, b"websocket")
-            && names(header::CONNECTION, b"upgrade")
-            && names(header::SEC_WEBSOCKET_VERSION, b"13");
-        let key = headers
-            .get(header::SEC_WEBSOCKET_KEY)
-            .filter(|_| is_asked)?;
-        let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
-        let upgrade = extensions.remove::<OnUpgrade>()?;
-        Some(Self { accept, upgrade })
     }
 }
 
@@ -173,11 +138,7 @@ pub(crate) async fn upgrade(
             }
         }
     };
-    *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = switching.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, handshake.accept);
+    let upgrade = handshake.accept(&mut switching);
     let socket = Socket {
         surface: call.surface.clone(),
         index: call.index,
@@ -188,7 +149,7 @@ pub(crate) async fn upgrade(
         answered: Arc::new(AtomicBool::new(true)),
     };
     sockets.tasks.spawn(async move {
-        match handshake.upgrade.await {
+        match upgrade.await {
             Ok(upgraded) => socket.run(upgraded, input).await,
             Err(error) => tracing::debug!(%error, "a WebSocket was not opened"),
         }

@@ -2,10 +2,10 @@
 
 use http::{Method, Uri, uri::PathAndQuery};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage,
-    ServiceDescriptor, Value,
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,
 };
 
+use super::annotation::{flag, list, number, pattern, string};
 use super::{
     Endpoint, Events, FormTarget, Input, MaskBinding, Output, RawPlace, Surface, SurfaceOptions,
 };
@@ -349,61 +349,4 @@ fn redirect_field(message: &MessageDescriptor, name: &str) -> Result<Option<u32>
         }
         _ => Err(vec![format!("the redirect '{name}' is not a string field")]),
     }
-}
-
-fn pattern(rule: &DynamicMessage) -> Option<(RouteMethod, String)> {
-    let methods = [
-        ("get", Method::GET),
-        ("put", Method::PUT),
-        ("post", Method::POST),
-        ("delete", Method::DELETE),
-        ("patch", Method::PATCH),
-    ];
-    for (field, method) in methods {
-        if rule.has_field_by_name(field) {
-            return Some((RouteMethod::Only(method), string(rule, field)));
-        }
-    }
-    let custom = rule.get_field_by_name("custom")?.as_message()?.clone();
-    let kind = string(&custom, "kind");
-    let method = if kind == "*" {
-        RouteMethod::Any
-    } else {
-        RouteMethod::Only(kind.parse().ok()?)
-    };
-    Some((method, string(&custom, "path")))
-}
-
-fn string(message: &DynamicMessage, field: &str) -> String {
-    message
-        .get_field_by_name(field)
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default()
-}
-
-/// A number or an enum's number; 0 where there is none.
-fn number(message: &DynamicMessage, field: &str) -> u32 {
-    let value = message.get_field_by_name(field);
-    let number = value.and_then(|v| {
-        v.as_u32()
-            .or_else(|| u32::try_from(v.as_enum_number()?).ok())
-    });
-    number.unwrap_or_default()
-}
-
-fn flag(message: &DynamicMessage, field: &str) -> bool {
-    message
-        .get_field_by_name(field)
-        .and_then(|v| v.as_bool())
-        .unwrap_or_default()
-}
-
-fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
-    if message.descriptor().get_field_by_name(field).is_none() {
-        return Vec::new();
-    }
-    message
-        .get_field_by_name(field)
-        .and_then(|v| v.as_list().map(<[Value]>::to_vec))
-        .unwrap_or_default()
 }

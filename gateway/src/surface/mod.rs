@@ -1,8 +1,10 @@
 //! A surface: the REST face of some services, compiled from their descriptors.
 //!
-//! `options` is what a surface is besides its routes, `compile` makes the routes and their tables, `handle` lets a running
+//! `options` is what a surface is besides its routes, `annotation` reads what methods say, `compile` makes the
+//! routes and their tables, `handle` lets a running
 //! gateway change to a newly compiled surface.
 
+mod annotation;
 mod compile;
 mod handle;
 mod options;
