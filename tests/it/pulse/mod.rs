@@ -1,7 +1,9 @@
 //! The payments API, by the chapters of its document.
 
 mod agents;
+mod bounds;
 mod curl;
+mod denials;
 mod idempotency;
 mod ledger;
 mod limits;
