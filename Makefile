@@ -1,9 +1,11 @@
 # make run    installs what is missing, builds, and starts everything with demo data
 # make test   the same for the tests, then runs all of them
 BUF_VERSION := 1.75.0
+REDOCLY_VERSION := 2.77.0
+SWAGGER_UI_VERSION := 5.35.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf lint-proto conformance fuzz differential instructions instructions-update clients bench-start bench-gateway
+.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients check-openapi docs-assets bench-start bench-gateway
 
 run: install
 	cargo build --release --bin pulpo
@@ -49,6 +51,26 @@ instructions:
 
 instructions-update:
 	scripts/instructions.sh update
+
+install-redocly:
+	@test -x $(TOOLS)/node_modules/.bin/redocly || npm install --silent --no-audit --no-fund --prefix $(TOOLS) @redocly/cli@$(REDOCLY_VERSION)
+
+# The document of every surface, and of the test contract that has every feature, is OpenAPI 3.1 to a validator too.
+check-openapi: install-redocly
+	@mkdir -p target/openapi
+	@for surface in hub deploy workspace pay integrations; do \
+	  cargo run --quiet --bin pulpo -- openapi --surface $$surface > target/openapi/$$surface.json || exit 1; \
+	done
+	REDOCLY_TELEMETRY=off $(TOOLS)/node_modules/.bin/redocly lint --config .ci/redocly.yaml \
+	  target/openapi/*.json gateway/tests/openapi/features.json
+
+# Fetches the page of /docs anew; its own files stay.
+docs-assets:
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS) swagger-ui-dist@$(SWAGGER_UI_VERSION)
+	cd $(TOOLS)/node_modules/swagger-ui-dist && cp LICENSE NOTICE swagger-ui-bundle.js.LICENSE.txt $(CURDIR)/gateway/assets/swagger-ui/
+	for file in swagger-ui-bundle.js swagger-ui.css; do \
+	  gzip -9nc $(TOOLS)/node_modules/swagger-ui-dist/$$file > gateway/assets/swagger-ui/$$file.gz; \
+	done
 
 bench-start: install
 	cargo build --release --bin pulpo

@@ -8,6 +8,7 @@ mod console;
 mod credentials;
 mod demo;
 mod installation;
+mod openapi;
 mod process;
 mod routes;
 
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     config::{Config, LogFormat},
+    contract::SurfaceName,
     db::builtin,
 };
 
@@ -61,6 +63,12 @@ enum Command {
     },
     /// Prints every rpc with its method, path and access rule.
     Routes,
+    /// Prints what describes an API, as OpenAPI 3.1.
+    Openapi {
+        /// Which API; all of them, by their names, when absent.
+        #[arg(long, value_parser = openapi::surface_parser())]
+        surface: Option<SurfaceName>,
+    },
     /// Creates organisations, users, keys, wallets and connections; prints secrets once.
     Admin {
         #[command(flatten)]
@@ -104,12 +112,14 @@ impl Role {
 /// # Errors
 /// Whatever keeps the command from doing its work, as a sentence for its user.
 pub fn run(arguments: Arguments) -> Result<()> {
-    if let Command::Routes = arguments.command {
-        return routes::print();
+    match arguments.command {
+        Command::Routes => return routes::print(),
+        Command::Openapi { surface } => return openapi::print(surface),
+        _ => {}
     }
     let mut config = Config::load(arguments.config.as_deref())?;
     match arguments.command {
-        Command::Routes => Ok(()),
+        Command::Routes | Command::Openapi { .. } => Ok(()),
         Command::Dev { data_dir } => {
             installation::complete(&mut config.secrets, &data_dir)?;
             let database = Database::built_in(&data_dir, &config)?;

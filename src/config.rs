@@ -152,6 +152,8 @@ pub struct Http {
     pub max_connections: usize,
     /// How long requests in flight are waited for when stopping.
     pub drain_timeout_ms: u64,
+    /// Whether each listener describes its API at `/openapi.json` and `/docs`.
+    pub docs: bool,
 }
 
 impl Default for Http {
@@ -166,6 +168,7 @@ impl Default for Http {
             request_timeout_ms: 60_000,
             max_connections: 10_000,
             drain_timeout_ms: 10_000,
+            docs: true,
         }
     }
 }

@@ -120,9 +120,14 @@ impl Server {
         let mut listeners = Vec::new();
         for (name, listener) in bound {
             let surface = Arc::new(surfaces::compile(&contract, name, &app.config.http)?);
+            let http = &app.config.http;
+            let pages = http
+                .docs
+                .then(|| surfaces::pages(&contract, name, &surface));
             let door = Door::new(
-                &app.config.http,
+                http,
                 surface,
+                pages,
                 methods.clone(),
                 stack.clone(),
                 infrastructure.clone(),

@@ -17,6 +17,7 @@ pub mod framing;
 pub mod listen;
 mod lookup;
 pub mod metadata;
+pub mod openapi;
 pub mod percent;
 pub mod problem;
 pub mod profile;

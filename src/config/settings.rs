@@ -8,6 +8,7 @@ use toml::{Table, Value};
 enum Form {
     Text,
     Integer,
+    Boolean,
     /// Comma-separated texts.
     List,
 }
@@ -120,6 +121,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "PULPO_DRAIN_TIMEOUT_MS",
         Form::Integer,
     ),
+    setting("http", "docs", "PULPO_DOCS", Form::Boolean),
     setting("rates", "scale", "PULPO_RATES_SCALE", Form::Integer),
     setting(
         "housekeeping",
@@ -216,6 +218,12 @@ pub(super) fn apply_variables(
                     .trim()
                     .parse()
                     .with_context(|| format!("{name} must be a whole number"))?,
+            ),
+            Form::Boolean => Value::Boolean(
+                value
+                    .trim()
+                    .parse()
+                    .with_context(|| format!("{name} must be true or false"))?,
             ),
             Form::List => Value::Array(
                 value

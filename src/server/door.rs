@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use pulpo_gateway::{
     connect::{Connect, Methods},
+    openapi::pages::Pages,
     service::Gateway,
     surface::Surface,
 };
@@ -74,11 +75,13 @@ impl Door {
     pub(super) fn new(
         config: &Http,
         surface: Arc<Surface>,
+        pages: Option<Pages>,
         methods: Arc<Methods>,
         stack: Stack,
         infrastructure: Routes,
     ) -> Self {
         let dispatch = Dispatch {
+            pages,
             rest: Gateway::new(surface, stack.clone()),
             connect: Connect::new(methods, stack.clone()),
             grpc: GrpcWebLayer::new().layer(stack),
@@ -198,6 +201,8 @@ fn cors(origins: &[String]) -> CorsLayer {
 /// gRPC or gRPC-Web by the content type, Connect by the path, and all else REST.
 #[derive(Clone)]
 struct Dispatch {
+    /// What describes the API; public like the API's shape.
+    pages: Option<Pages>,
     rest: Gateway<Stack>,
     connect: Connect<Stack>,
     grpc: GrpcWebService<Stack>,
@@ -217,15 +222,24 @@ impl Service<Request<Body>> for Dispatch {
         let this = self.clone();
         Box::pin(async move {
             if !is_grpc(request.headers()) {
-                let mut response = if this.connect.takes(request.uri().path()) {
-                    this.connect.oneshot(request).await?
-                } else {
-                    this.rest.oneshot(request).await?
+                let page = this.pages.and_then(|pages| pages.answer(&request));
+                // A page says itself what it may do; nothing else may say so.
+                let policy = page
+                    .as_ref()
+                    .and_then(|page| page.headers().get(header::CONTENT_SECURITY_POLICY).cloned());
+                let mut response = match page {
+                    Some(page) => page,
+                    None if this.connect.takes(request.uri().path()) => {
+                        this.connect.oneshot(request).await?
+                    }
+                    None => this.rest.oneshot(request).await?,
                 };
+                let headers = response.headers_mut();
                 for (name, value) in SECURITY {
-                    response
-                        .headers_mut()
-                        .insert(name, HeaderValue::from_static(value));
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+                if let Some(policy) = policy {
+                    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
                 }
                 return Ok(response);
             }

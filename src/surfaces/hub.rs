@@ -9,6 +9,25 @@ use super::json_reply;
 /// The door that takes its key from `x-api-key` has a code of its own for a wrong one.
 const CONNECT_EVENTS: &str = "/api/v1/events";
 
+pub(super) const TITLE: &str = "PullPush integration hub";
+
+/// The document's error body as a JSON Schema.
+pub(super) fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "error": { "type": "string", "description": "A code for programs, for example `invalid_body`." },
+            "details": {
+                "type": "object",
+                "description": "What is wrong with each field; elsewhere a sentence under `message`.",
+                "additionalProperties": { "type": "string" },
+            },
+            "requestId": { "type": "string", "description": "The request, as X-Request-Id and logs name it." },
+        },
+        "required": ["error", "details", "requestId"],
+    })
+}
+
 pub(super) struct Errors;
 
 impl ErrorFormat for Errors {

@@ -5,6 +5,30 @@ use serde_json::{Value, json};
 
 use super::{json_reply, word};
 
+pub(super) const TITLE: &str = "Integrations";
+
+/// The document's error body as a JSON Schema.
+pub(super) fn error_schema() -> Value {
+    let violation = json!({
+        "type": "object",
+        "properties": {
+            "field": { "type": "string" },
+            "message": { "type": "string" },
+        },
+        "required": ["field", "message"],
+    });
+    let error = json!({
+        "type": "object",
+        "properties": {
+            "code": { "type": "string", "description": "A code for programs, for example `BAD_REQUEST`." },
+            "message": { "type": "string", "description": "What went wrong, for people." },
+            "details": { "type": "array", "description": "The fields that are wrong.", "items": violation },
+        },
+        "required": ["code", "message", "details"],
+    });
+    json!({ "type": "object", "properties": { "error": error }, "required": ["error"] })
+}
+
 pub(super) struct Errors;
 
 impl ErrorFormat for Errors {

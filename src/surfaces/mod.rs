@@ -1,6 +1,7 @@
 //! The five surfaces: how each API looks from outside. One file per API holds its JSON profile and its error body.
 
 mod deploy;
+mod describe;
 mod hub;
 mod integrations;
 mod pay;
@@ -19,6 +20,7 @@ use pulpo_gateway::{
 };
 use serde::Serialize;
 
+pub use self::describe::{document, pages};
 use crate::{
     config::Http,
     contract::{Contract, SurfaceName},

@@ -2,8 +2,24 @@
 
 use pulpo_gateway::fault::{ErrorContext, ErrorFormat, ErrorReply, Fault};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{json_reply, word};
+
+pub(super) const TITLE: &str = "Pulse payments";
+
+/// The document's error body as a JSON Schema.
+pub(super) fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "error": { "type": "string", "description": "What went wrong, for people." },
+            "code": { "type": "string", "description": "A code for programs, for example `bad_request`." },
+            "detail": { "type": ["string", "null"], "description": "The fields that are wrong." },
+        },
+        "required": ["error", "code", "detail"],
+    })
+}
 
 pub(super) struct Errors;
 

@@ -6,6 +6,7 @@ use pulpo_gateway::{
     surface::Envelope,
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use tonic::Code;
 
 use super::{json_reply, word};
@@ -15,6 +16,25 @@ pub(super) const ENVELOPE: Envelope = Envelope {
     absent: "null",
     suffix: "}",
 };
+
+pub(super) const TITLE: &str = "PuppyOne workspace";
+
+/// The document's error body as a JSON Schema.
+pub(super) fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "code": { "type": "string", "description": "A code for programs, for example `VALIDATION_ERROR`." },
+            "message": { "type": "string", "description": "What went wrong, for people." },
+            "data": {
+                "type": ["array", "null"],
+                "description": "The fields that are wrong.",
+                "items": { "type": "string" },
+            },
+        },
+        "required": ["code", "message", "data"],
+    })
+}
 
 pub(super) struct Errors;
 

@@ -16,6 +16,7 @@ mod connections;
 mod coverage;
 mod crash;
 mod deploy;
+mod docs;
 mod grpc;
 mod hub;
 mod integrations;

@@ -108,6 +108,11 @@ impl Binder {
         self.response_body.as_ref()
     }
 
+    /// The fields that query parameters fill, each by its name.
+    pub(crate) fn query_fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.query.fields()
+    }
+
     /// The headers that fill fields.
     pub fn headers(&self) -> &[HeaderBinding] {
         &self.headers

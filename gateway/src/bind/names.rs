@@ -60,6 +60,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The fields of all parameters.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.parameters.iter().map(|parameter| &parameter.field)
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Parameter> {
         self.parameters.get(*self.by_name.get(name)?)
     }

@@ -7,7 +7,7 @@ mod handshake;
 mod lines;
 mod messages;
 mod stream;
-mod tag;
+pub(crate) mod tag;
 mod unary;
 mod websocket;
 

@@ -4,13 +4,13 @@ use http::{HeaderMap, HeaderValue, header};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The tag of a body. Weak, as the same data may be sent in several codings.
-pub(super) fn of(body: &[u8]) -> HeaderValue {
+pub(crate) fn of(body: &[u8]) -> HeaderValue {
     let tag = format!("W/\"{:032x}\"", xxh3_128(body));
     HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
 }
 
 /// Whether the client's If-None-Match knows the tag, by weak comparison.
-pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let opaque = |tag: &[u8]| -> Vec<u8> { tag.strip_prefix(b"W/").unwrap_or(tag).to_vec() };
     let ours = opaque(tag.as_bytes());
     headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {

@@ -5,7 +5,7 @@ use prost_reflect::{DynamicMessage, ReflectMessage, Value};
 
 use crate::router::RouteMethod;
 
-pub(super) fn pattern(rule: &DynamicMessage) -> Option<(RouteMethod, String)> {
+pub(crate) fn pattern(rule: &DynamicMessage) -> Option<(RouteMethod, String)> {
     let methods = [
         ("get", Method::GET),
         ("put", Method::PUT),
@@ -28,7 +28,7 @@ pub(super) fn pattern(rule: &DynamicMessage) -> Option<(RouteMethod, String)> {
     Some((method, string(&custom, "path")))
 }
 
-pub(super) fn string(message: &DynamicMessage, field: &str) -> String {
+pub(crate) fn string(message: &DynamicMessage, field: &str) -> String {
     message
         .get_field_by_name(field)
         .and_then(|v| v.as_str().map(str::to_owned))
@@ -52,7 +52,7 @@ pub(super) fn flag(message: &DynamicMessage, field: &str) -> bool {
         .unwrap_or_default()
 }
 
-pub(super) fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
+pub(crate) fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
     if message.descriptor().get_field_by_name(field).is_none() {
         return Vec::new();
     }

@@ -21,6 +21,7 @@ use crate::{
     router::Router,
 };
 
+pub(crate) use self::annotation::{list, pattern, string};
 pub use self::{
     handle::SurfaceHandle,
     options::{Deadlines, Envelope, Limits, Streams, SurfaceOptions},

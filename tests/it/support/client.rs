@@ -3,12 +3,15 @@
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
-use super::shape;
+use pulpo::contract::SurfaceName;
+
+use super::{described, shape};
 
 /// A client of one API.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    surface: SurfaceName,
     /// With the base path of the document.
     pub(crate) base: String,
     headers: Vec<(String, String)>,
@@ -28,9 +31,10 @@ pub(crate) struct Reply {
 }
 
 impl Client {
-    pub(super) fn new(http: reqwest::Client, base: String) -> Self {
+    pub(super) fn new(http: reqwest::Client, surface: SurfaceName, base: String) -> Self {
         Self {
             http,
+            surface,
             base,
             headers: Vec::new(),
         }
@@ -75,9 +79,12 @@ impl Client {
             .await
     }
 
-    /// Any request; bytes are sent as `application/json` unless a header says otherwise.
+    /// Any request; bytes are sent as `application/json` unless a header says otherwise. The reply is held against the
+    /// API's own document.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Reply {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base));
         if let Some(body) = body {
             if !self.headers.iter().any(|(name, _)| name == "content-type") {
                 request = request.header("content-type", "application/json");
@@ -88,15 +95,18 @@ impl Client {
             request = request.header(name, value);
         }
         let response = request.send().await.expect("an answer");
+        let path = response.url().path().to_owned();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("a whole body");
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply {
+        let reply = Reply {
             status,
             headers,
             text,
             json,
-        }
+        };
+        described::check(self.surface, &method, &path, &reply);
+        reply
     }
 }
 

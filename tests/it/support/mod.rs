@@ -11,6 +11,7 @@
 //! ```
 
 mod client;
+mod described;
 mod postgres;
 mod raw;
 mod seed;
@@ -20,6 +21,7 @@ use pulpo::{
     app::App,
     clock::Clock,
     config::{Config, Secret},
+    contract::SurfaceName,
     server::{Addresses, Server},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -145,34 +147,46 @@ impl TestApp {
 
     /// The hub's API; paths as in its document.
     pub(crate) fn pullpush(&self) -> Client {
-        self.client(format!("http://{}", self.addresses.pullpush))
+        self.client(
+            SurfaceName::Hub,
+            format!("http://{}", self.addresses.pullpush),
+        )
     }
 
     /// The deployment API.
     pub(crate) fn pushpaka(&self) -> Client {
-        self.client(format!("http://{}/api/v1", self.addresses.pushpaka))
+        self.client(
+            SurfaceName::Deploy,
+            format!("http://{}/api/v1", self.addresses.pushpaka),
+        )
     }
 
     /// The workspace API.
     pub(crate) fn puppyone(&self) -> Client {
-        self.client(format!("http://{}/api/v1", self.addresses.puppyone))
+        self.client(
+            SurfaceName::Workspace,
+            format!("http://{}/api/v1", self.addresses.puppyone),
+        )
     }
 
     /// The payments API.
     pub(crate) fn pulse(&self) -> Client {
-        self.client(format!("http://{}/pulse-api", self.addresses.pulse))
+        self.client(
+            SurfaceName::Pay,
+            format!("http://{}/pulse-api", self.addresses.pulse),
+        )
     }
 
     /// The management of integrations.
     pub(crate) fn integrations(&self) -> Client {
-        self.client(format!(
-            "http://{}/v1/integrations",
-            self.addresses.integrations
-        ))
+        self.client(
+            SurfaceName::Integrations,
+            format!("http://{}/v1/integrations", self.addresses.integrations),
+        )
     }
 
-    fn client(&self, base: String) -> Client {
-        Client::new(self.http.clone(), base)
+    fn client(&self, surface: SurfaceName, base: String) -> Client {
+        Client::new(self.http.clone(), surface, base)
     }
 
     /// A gRPC channel to the listener that gRPC clients of all services use.
