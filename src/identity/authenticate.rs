@@ -40,7 +40,7 @@ pub struct Authenticator {
 pub enum Authenticated {
     /// Its owner may go on.
     Principal(Principal),
-    /// A key that may not be used from this address; refuse it with [`wrong_address`].
+    /// A key that may not be used from this address; refuse it with `wrong_address`.
     WrongAddress {
         /// `key_…`
         key_id: String,

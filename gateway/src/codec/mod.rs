@@ -21,7 +21,7 @@
 //! as it was written. A line break in printed JSON can only be white space inside such a `Json`.
 
 mod compile;
-mod describe;
+pub(crate) mod describe;
 mod fault;
 mod gather;
 mod keys;
@@ -43,7 +43,6 @@ mod write_known;
 
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 
-pub(crate) use self::describe::FieldFacts;
 pub use self::fault::{FieldPathFault, JsonFault, Problem, WireFault, WireProblem};
 use self::fault::{Read, Stop, Written, fault};
 pub use self::path::FieldPath;

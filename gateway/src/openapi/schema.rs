@@ -17,7 +17,7 @@ use super::{
     reach::{fields, messages_of, reachable, value_kind},
 };
 use crate::{
-    codec::{Codec, FieldFacts},
+    codec::{Codec, describe::FieldFacts},
     profile::{JsonProfile, Unknown},
 };
 
