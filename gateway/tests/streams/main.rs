@@ -34,14 +34,19 @@ struct Plain;
 
 impl ErrorFormat for Plain {
     fn render(&self, fault: &Fault, _: ErrorContext<'_>) -> ErrorReply {
-        let body = serde_json::json!({ "reason": fault.reason, "message": fault.message });
+        let (message, reason) = (json(&fault.message), json(&fault.reason));
         ErrorReply {
             status: fault.status,
             content_type: HeaderValue::from_static("application/json"),
             headers: Vec::new(),
-            body: body.to_string().into_bytes(),
+            body: format!("{{\"message\":{message},\"reason\":{reason}}}").into_bytes(),
         }
     }
+}
+
+/// Whether `serde_json` keeps the order of members depends on who else is built with it.
+fn json(text: &str) -> serde_json::Value {
+    text.into()
 }
 
 fn options() -> SurfaceOptions {

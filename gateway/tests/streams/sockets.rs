@@ -162,7 +162,7 @@ async fn whoever_stops_the_server_closes_the_sockets() {
     let first = socket.next().await.unwrap().unwrap();
     assert_eq!(
         first.to_text().unwrap(),
-        serde_json::json!({"id": 1, "kind": "k", "text": line(1).text}).to_string()
+        format!(r#"{{"id":1,"kind":"k","text":"{}"}}"#, line(1).text)
     );
     let (closed, ()) = tokio::join!(all(socket), sockets.close());
     assert_eq!(closed.1, u16::from(CloseCode::Away));
