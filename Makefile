@@ -58,8 +58,9 @@ install-redocly:
 # The document of every surface, and of the test contract that has every feature, is OpenAPI 3.1 to a validator too.
 check-openapi: install-redocly
 	@mkdir -p target/openapi
+	cargo build --quiet --workspace --bin pulpo
 	@for surface in hub deploy workspace pay integrations; do \
-	  cargo run --quiet --bin pulpo -- openapi --surface $$surface > target/openapi/$$surface.json || exit 1; \
+	  $${CARGO_TARGET_DIR:-target}/debug/pulpo openapi --surface $$surface > target/openapi/$$surface.json || exit 1; \
 	done
 	REDOCLY_TELEMETRY=off $(TOOLS)/node_modules/.bin/redocly lint --config .ci/redocly.yaml \
 	  target/openapi/*.json gateway/tests/openapi/features.json

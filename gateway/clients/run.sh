@@ -24,7 +24,7 @@ fi
 # Where the scripts find their packages, though they lie elsewhere.
 cp gateway/clients/*.mjs "$tools/"
 
-cargo build --quiet -p pulpo-gateway-echo
+cargo build --quiet --workspace --bin pulpo-gateway-echo
 coproc SERVER { exec "${CARGO_TARGET_DIR:-target}/debug/pulpo-gateway-echo"; }
 server=$SERVER_PID
 trap 'kill "$server" 2>/dev/null || true' EXIT
