@@ -81,9 +81,15 @@ fn outcome(reply: &[u8]) -> String {
         Ok(Value::Object(mut members)) if !status.starts_with('2') => {
             // `details` is printed where there are none by one side only.
             members.retain(|_, value| *value != Value::Array(Vec::new()));
-            told + " " + &Value::Object(members).to_string()
+            let mut json = Value::Object(members);
+            json.sort_all_objects();
+            told + " " + &json.to_string()
         }
-        Ok(json) => told + " " + &json.to_string(),
+        Ok(mut json) => {
+            // Neither gateway promises an order, and a map has none.
+            json.sort_all_objects();
+            told + " " + &json.to_string()
+        }
         Err(_) if text.is_empty() => told,
         Err(_) => told + " " + &text.escape_debug().to_string(),
     }
