@@ -186,6 +186,27 @@ impl Prepared {
         }
     }
 
+    /// What the reply has to know of the call.
+    fn to_call<'c>(
+        &self,
+        surface: &'c Arc<Surface>,
+        parts: &'c Parts,
+    ) -> Result<Call<'c>, Box<Response<Body>>> {
+        let context = context(parts);
+        let Some(endpoint) = surface.endpoints.get(self.index) else {
+            let fault = request::fault::not_found(parts.uri.path());
+            return Err(Box::new(reply::refusal(surface, &fault, context)));
+        };
+        Ok(Call {
+            surface,
+            index: self.index,
+            endpoint,
+            context,
+            faults: self.faults.clone(),
+            deadline: self.deadline,
+        })
+    }
+
     async fn call<S>(
         self,
         surface: &Arc<Surface>,
@@ -198,20 +219,9 @@ impl Prepared {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
-        let Some(endpoint) = surface.endpoints.get(self.index) else {
-            return reply::refusal(
-                surface,
-                &request::fault::not_found(parts.uri.path()),
-                context(parts),
-            );
-        };
-        let call = Call {
-            surface,
-            index: self.index,
-            endpoint,
-            context: context(parts),
-            faults: self.faults,
-            deadline: self.deadline,
+        let call = match self.to_call(surface, parts) {
+            Ok(call) => call,
+            Err(refusal) => return *refusal,
         };
         let answered = async {
             let response = infallible(inner.oneshot(self.head.map(|()| body)).await);
@@ -244,23 +254,12 @@ impl Prepared {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
-        let Some(endpoint) = surface.endpoints.get(self.index) else {
-            return reply::refusal(
-                surface,
-                &request::fault::not_found(parts.uri.path()),
-                context(parts),
-            );
-        };
-        let call = Call {
-            surface,
-            index: self.index,
-            endpoint,
-            context: context(parts),
-            faults: self.faults,
-            deadline: self.deadline,
+        let call = match self.to_call(surface, parts) {
+            Ok(call) => call,
+            Err(refusal) => return *refusal,
         };
         // A method without a body has all it needs in the handshake.
-        let (input, body) = match endpoint.binder.body().is_none() {
+        let (input, body) = match call.endpoint.binder.body().is_none() {
             true => (None, request::body(Body::empty(), plan)),
             false => {
                 let (incoming, body) = Incoming::new();

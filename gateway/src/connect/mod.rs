@@ -160,7 +160,7 @@ fn deadline_exceeded() -> Status {
     Status::deadline_exceeded("the call took too long")
 }
 
-/// For callers that did not ask whether the path is taken: a client reads it as a method that is not implemented.
+/// For callers that did not ask whether the path is taken: a client reads it as the code `unimplemented`.
 fn not_found() -> Response<Body> {
     let mut reply = Response::new(Body::empty());
     *reply.status_mut() = StatusCode::NOT_FOUND;
