@@ -36,6 +36,7 @@ fn main() -> Result<()> {
     let set = prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
     tonic_prost_build::configure()
         .build_transport(false)
+        .codec_path("pulpo_gateway::tonic_codec::MessageCodec")
         .include_file("pulpo.rs")
         .compile_fds(set)
         .context("code generation")?;

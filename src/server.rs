@@ -11,10 +11,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use hyper_util::service::TowerToHyperService;
-use pulpo_gateway::listen;
+use pulpo_gateway::{listen, services::Services};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
     app::App,
@@ -211,18 +210,18 @@ fn configured(app: &App, name: SurfaceName) -> SocketAddr {
 }
 
 /// The services of all domains.
-fn services(app: &App) -> Routes {
-    let mut routes = RoutesBuilder::default();
-    hub::register(app, &mut routes);
-    deploy::register(app, &mut routes);
-    workspace::register(app, &mut routes);
-    pay::register(app, &mut routes);
-    integrations::register(app, &mut routes);
-    routes.routes().prepare()
+fn services(app: &App) -> Services {
+    let mut services = Services::new();
+    hub::register(app, &mut services);
+    deploy::register(app, &mut services);
+    workspace::register(app, &mut services);
+    pay::register(app, &mut services);
+    integrations::register(app, &mut services);
+    services
 }
 
 /// gRPC health and reflection: about the program, not about anybody's data, and so outside the checks.
-async fn infrastructure(contract: &Contract) -> Result<Routes> {
+async fn infrastructure(contract: &Contract) -> Result<Services> {
     let (reporter, health) = tonic_health::server::health_reporter();
     for service in contract.pool.services() {
         reporter
@@ -233,9 +232,10 @@ async fn infrastructure(contract: &Contract) -> Result<Routes> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
     };
-    let mut routes = RoutesBuilder::default();
-    routes.add_service(health);
-    routes.add_service(reflection().build_v1()?);
-    routes.add_service(reflection().build_v1alpha()?);
-    Ok(routes.routes().prepare())
+    let mut services = Services::new();
+    services
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok(services)
 }

@@ -32,6 +32,7 @@ fn main() -> Result<()> {
     });
     tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("pulpo_gateway::tonic_codec::MessageCodec")
         .include_file("bench.rs")
         .compile_fds(set)
         .context("code generation")

@@ -1,16 +1,22 @@
 //! How long a call may take: what the client asks for, within what the surface allows.
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::surface::Deadlines;
 
 /// The header of gRPC: up to eight digits and a unit.
-pub const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The header of REST clients: seconds, with decimals.
-pub const SERVER_TIMEOUT: &str = "x-server-timeout";
+pub const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 
 /// A longer time than any call takes; `Instant` arithmetic stays in range.
 const LONGEST: Duration = Duration::from_secs(99_999_999 * 3600);
@@ -23,8 +29,8 @@ pub(crate) fn allowed(
     headers: &HeaderMap,
     deadlines: &Deadlines,
     is_stream: bool,
-) -> Result<Option<Duration>, &'static str> {
-    let asked = |name: &'static str, read: fn(&str) -> Option<Duration>| match headers.get(name) {
+) -> Result<Option<Duration>, HeaderName> {
+    let asked = |name: HeaderName, read: fn(&str) -> Option<Duration>| match headers.get(&name) {
         None => Ok(None),
         Some(value) => value.to_str().ok().and_then(read).map(Some).ok_or(name),
     };
@@ -37,6 +43,28 @@ pub(crate) fn allowed(
         (None, Some(cap)) if !is_stream => Some(cap),
         (allowed, _) => allowed,
     })
+}
+
+/// What the work comes to, or nothing when its time is over first. Without a deadline it takes its time.
+///
+/// Most work is done when it is asked the first time; only the other gets a clock.
+pub(crate) async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut clock: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        let Some(at) = deadline else {
+            return Poll::Pending;
+        };
+        let clock = clock.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        clock.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// `grpc-timeout`: up to eight digits and a unit (gRPC over HTTP/2).
@@ -61,17 +89,23 @@ pub fn grpc_timeout(text: &str) -> Option<Duration> {
 pub(crate) fn to_grpc_timeout(duration: Duration) -> HeaderValue {
     const MOST: u128 = 99_999_999;
     let units = [
-        (duration.as_nanos(), "n"),
-        (duration.as_micros(), "u"),
-        (duration.as_millis(), "m"),
-        (u128::from(duration.as_secs()), "S"),
+        (duration.as_nanos(), b'n'),
+        (duration.as_micros(), b'u'),
+        (duration.as_millis(), b'm'),
+        (u128::from(duration.as_secs()), b'S'),
     ];
-    let (number, unit) = units
-        .into_iter()
-        .find(|(number, _)| *number <= MOST)
-        .unwrap_or((MOST, "S"));
-    HeaderValue::try_from(format!("{number}{unit}"))
-        .unwrap_or_else(|_| HeaderValue::from_static("99999999S"))
+    let found = units.into_iter().find(|(number, _)| *number <= MOST);
+    let (number, unit) = found.unwrap_or((MOST, b'S'));
+    let mut digits = itoa::Buffer::new();
+    // Eight digits at most: they fit.
+    let digits = digits.format(number as u32).as_bytes();
+    let mut text = [unit; 9];
+    let Some(place) = text.get_mut(..digits.len()) else {
+        return HeaderValue::from_static("99999999S");
+    };
+    place.copy_from_slice(digits);
+    let text = text.get(..=digits.len()).unwrap_or_default();
+    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("99999999S"))
 }
 
 fn seconds(text: &str) -> Option<Duration> {

@@ -4,6 +4,10 @@
 use std::io::{Read, Write};
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderName;
+
+/// How the messages of a call that are compressed are compressed.
+pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Compression flag and length.
 pub(crate) const FRAME_HEADER: usize = 5;

@@ -28,4 +28,5 @@ pub mod service;
 pub mod services;
 pub mod surface;
 pub mod template;
+pub mod tonic_codec;
 mod wire;

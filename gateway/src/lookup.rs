@@ -80,7 +80,7 @@ fn endpoint(surface: &Surface, asked: Asked<'_>, found: &Match<'_, '_, usize>) -
         Err(fault) => return Found::Fault(fault, MethodsAtPath(vec![endpoint.uri.clone()])),
     };
     let (codec, binder) = (&surface.codec, &endpoint.binder);
-    let mut wire = Vec::new();
+    let mut wire = Vec::with_capacity(bindings_bytes(asked.uri));
     let written = match asked.uri.query() {
         Some(query) => binder.write_query(codec, query, &mut wire),
         None => Ok(()),
@@ -92,6 +92,11 @@ fn endpoint(surface: &Surface, asked: Asked<'_>, found: &Match<'_, '_, usize>) -
         bindings: written.map(|()| wire).map_err(|f| bind_fault(&f)),
         reply,
     }
+}
+
+/// About as many bytes as path and query become.
+fn bindings_bytes(uri: &Uri) -> usize {
+    uri.path().len() + uri.query().map_or(0, str::len)
 }
 
 fn reply_kind(endpoint: &Endpoint, asked: Asked<'_>) -> Result<ReplyKind, Box<Fault>> {

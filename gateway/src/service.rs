@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
     request::Parts,
 };
 use http_body::Body as HttpBody;
@@ -20,14 +20,18 @@ use tonic::{Code, body::Body};
 use tower::{Service, ServiceExt};
 
 use crate::{
+    compress::Coding,
     deadline,
     fault::{ErrorContext, Fault, MethodsAtPath},
+    frame::GRPC_ENCODING,
     framing::Framing,
     lookup::{Asked, Found, ReplyKind, find},
     reply::{self, Call, Handshake, Incoming, Sockets},
     request::{self, Plan, body_headers, fault::FaultSlot},
     surface::{Surface, SurfaceHandle},
 };
+
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// One surface in front of one gRPC service.
 #[derive(Clone)]
@@ -67,24 +71,30 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { Ok(this.answer(request).await) })
+        self.begin(request)
     }
 }
 
+/// A reply to come.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 impl<S> Gateway<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
 {
-    async fn answer<B>(self, request: Request<B>) -> Response<Body>
+    /// Everything up to the call itself happens here and at once, so that what is awaited is small.
+    fn begin<B>(&self, request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
@@ -98,107 +108,93 @@ where
             headers: &parts.headers,
             is_handshake: handshake.is_some(),
         };
-        let mut reply = match find(&surface, asked) {
-            Found::Options(allow) => options(allow),
-            Found::Fault(fault, methods) => {
-                unmatched(&surface, self.inner, &parts, *fault, methods).await
-            }
+        let (index, bindings, reply) = match find(&surface, asked) {
+            Found::Options(allow) => return Box::pin(ready(Ok(options(allow)))),
+            Found::Fault(fault, methods) => return self.miss(surface, parts, fault, methods),
             Found::Endpoint {
                 index,
                 bindings,
                 reply,
-            } => match Prepared::new(&surface, index, &parts, reply) {
-                Err(fault) => {
-                    let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
-                    let methods = MethodsAtPath(uri.into_iter().collect());
-                    unmatched(&surface, self.inner, &parts, *fault, methods).await
-                }
-                Ok(prepared) => {
-                    let plan = prepared.plan(&surface, &parts.headers, bindings);
-                    match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
-                        Some(handshake) => {
-                            let (sockets, inner) = (self.sockets, self.inner);
-                            prepared
-                                .socket(&surface, &parts, plan, handshake, &sockets, inner)
-                                .await
-                        }
-                        None => {
-                            let body = request::body(incoming, plan);
-                            prepared
-                                .call(&surface, &parts, reply, body, self.inner)
-                                .await
-                        }
-                    }
-                }
-            },
+            } => (index, bindings, reply),
         };
-        if parts.method == Method::HEAD {
-            without_body(&mut reply);
+        let (head, deadline) = match grpc_call(&surface, index, &mut parts, reply) {
+            Ok(made) => made,
+            Err(fault) => {
+                let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
+                let methods = MethodsAtPath(uri.into_iter().collect());
+                return self.miss(surface, parts, fault, methods);
+            }
+        };
+        let prepared = Prepared {
+            surface,
+            index,
+            parts,
+            faults: FaultSlot::default(),
+            deadline,
+        };
+        let plan = prepared.plan(bindings);
+        let inner = self.inner.clone();
+        match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
+            Some(handshake) => {
+                let sockets = self.sockets.clone();
+                let upgraded = prepared.socket(head, plan, handshake, sockets, inner);
+                Box::pin(async move { Ok(upgraded.await) })
+            }
+            None => {
+                let request = head.map(|()| request::body(incoming, plan));
+                Box::pin(prepared.call(request, reply, inner))
+            }
         }
-        reply
+    }
+
+    fn miss(
+        &self,
+        surface: Arc<Surface>,
+        parts: Parts,
+        fault: Box<Fault>,
+        methods: MethodsAtPath,
+    ) -> Answer {
+        let missed = unmatched(surface, self.inner.clone(), parts, fault, methods);
+        Box::pin(async move { Ok(missed.await) })
     }
 }
 
-/// A call whose request head is made.
+/// What stays known of a request while the service answers.
 struct Prepared {
+    surface: Arc<Surface>,
     index: usize,
+    parts: Parts,
     faults: FaultSlot,
     deadline: Option<Instant>,
-    head: Request<()>,
 }
 
 impl Prepared {
-    fn new(
-        surface: &Surface,
-        index: usize,
-        parts: &Parts,
-        reply: ReplyKind,
-    ) -> Result<Self, Box<Fault>> {
-        let is_stream = reply != ReplyKind::Unary;
-        let deadlines = &surface.options.deadlines;
-        let allowed = deadline::allowed(&parts.headers, deadlines, is_stream)
-            .map_err(|name| invalid_header(name, "a time was expected"))?;
-        let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
-        let head = grpc_head(surface, uri.unwrap_or_default(), parts, allowed)?;
-        Ok(Self {
-            index,
-            faults: FaultSlot::default(),
-            deadline: allowed.map(|allowed| Instant::now() + allowed),
-            head,
-        })
-    }
-
-    fn plan(
-        &self,
-        surface: &Arc<Surface>,
-        headers: &HeaderMap,
-        bindings: Result<Vec<u8>, Box<Fault>>,
-    ) -> Plan {
-        let (content_type, content_length) = body_headers(headers);
+    fn plan(&self, bindings: Result<Vec<u8>, Box<Fault>>) -> Plan {
+        let endpoint = self.surface.endpoints.get(self.index);
+        // What describes a body that is not read is nobody's business.
+        let is_read = endpoint.is_some_and(|endpoint| !endpoint.binder.body().is_none());
+        let headers = Some(&self.parts.headers).filter(|_| is_read);
+        let (content_type, content_length) = headers.map(body_headers).unwrap_or_default();
         Plan {
-            surface: surface.clone(),
+            surface: self.surface.clone(),
             endpoint: self.index,
             content_type,
             content_length,
-            coding: crate::compress::Coding::of_request(headers),
+            coding: headers.map_or(Ok(None), Coding::of_request),
             bindings,
             faults: self.faults.clone(),
         }
     }
 
     /// What the reply has to know of the call.
-    fn to_call<'c>(
-        &self,
-        surface: &'c Arc<Surface>,
-        parts: &'c Parts,
-    ) -> Result<Call<'c>, Box<Response<Body>>> {
-        let context = context(parts);
-        let Some(endpoint) = surface.endpoints.get(self.index) else {
-            let fault = request::fault::not_found(parts.uri.path());
-            return Err(Box::new(reply::refusal(surface, &fault, context)));
+    fn to_call(&self) -> Result<Call<'_>, Box<Response<Body>>> {
+        let context = context(&self.parts);
+        let Some(endpoint) = self.surface.endpoints.get(self.index) else {
+            let fault = request::fault::not_found(self.parts.uri.path());
+            return Err(Box::new(reply::refusal(&self.surface, &fault, context)));
         };
         Ok(Call {
-            surface,
+            surface: &self.surface,
             index: self.index,
             endpoint,
             context,
@@ -209,52 +205,49 @@ impl Prepared {
 
     async fn call<S>(
         self,
-        surface: &Arc<Surface>,
-        parts: &Parts,
+        request: Request<Body>,
         reply: ReplyKind,
-        body: Body,
         inner: S,
-    ) -> Response<Body>
+    ) -> Result<Response<Body>, Infallible>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
-        let call = match self.to_call(surface, parts) {
+        let call = match self.to_call() {
             Ok(call) => call,
-            Err(refusal) => return *refusal,
+            Err(refusal) => return Ok(*refusal),
         };
         let answered = async {
-            let response = infallible(inner.oneshot(self.head.map(|()| body)).await);
+            let response = infallible(inner.oneshot(request).await);
             match reply {
                 ReplyKind::Unary => reply::unary(&call, response).await,
                 ReplyKind::Stream(framing) => reply::streamed(&call, framing, response).await,
             }
         };
-        match self.deadline {
-            None => answered.await,
-            Some(at) => match tokio::time::timeout_at(at, answered).await {
-                Ok(reply) => reply,
-                Err(_) => {
-                    reply::refusal(surface, &request::fault::deadline_exceeded(), call.context)
-                }
-            },
-        }
+        let mut answer = match deadline::within(self.deadline, answered).await {
+            Some(answer) => answer,
+            None => {
+                let late = request::fault::deadline_exceeded();
+                reply::refusal(&self.surface, &late, call.context)
+            }
+        };
+        without_body_for(&self.parts.method, &mut answer);
+        Ok(answer)
     }
 
     async fn socket<S>(
         self,
-        surface: &Arc<Surface>,
-        parts: &Parts,
+        head: Request<()>,
         plan: Plan,
         handshake: Handshake,
-        sockets: &Sockets,
+        sockets: Sockets,
         inner: S,
     ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
-        let call = match self.to_call(surface, parts) {
+        let call = match self.to_call() {
             Ok(call) => call,
             Err(refusal) => return *refusal,
         };
@@ -266,9 +259,8 @@ impl Prepared {
                 (Some((plan, incoming)), body)
             }
         };
-        let head = self.head;
         let reply = Box::pin(async move { infallible(inner.oneshot(head.map(|()| body)).await) });
-        reply::upgrade(&call, handshake, sockets, input, reply).await
+        reply::upgrade(&call, handshake, &sockets, input, reply).await
     }
 }
 
@@ -289,49 +281,68 @@ fn infallible<T>(outcome: Result<T, Infallible>) -> T {
 
 /// A request without a route still goes through the checks in front of the service, where the surface wants it.
 async fn unmatched<S>(
-    surface: &Surface,
+    surface: Arc<Surface>,
     inner: S,
-    parts: &Parts,
-    fault: Fault,
+    mut parts: Parts,
+    fault: Box<Fault>,
     methods: MethodsAtPath,
 ) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
     S::Future: Send,
 {
-    let context = context(parts);
-    let Some(uri) = &surface.unmatched else {
-        return reply::refusal(surface, &fault, context);
+    let made = match &surface.unmatched {
+        Some(uri) => grpc_head(&surface, uri.clone(), &mut parts, None),
+        None => Err(fault.clone()),
     };
-    let head = match grpc_head(surface, uri.clone(), parts, None) {
-        Ok(head) => head,
-        Err(fault) => return reply::refusal(surface, &fault, context),
+    let mut reply = match made {
+        Err(fault) => reply::refusal(&surface, &fault, context(&parts)),
+        Ok(head) => {
+            let mut call = head.map(|()| Body::empty());
+            let allow = fault.allow.clone();
+            call.extensions_mut().insert(Fault::clone(&fault));
+            call.extensions_mut().insert(methods);
+            let response = infallible(inner.oneshot(call).await);
+            let mut told = reply::fault_of(&response).unwrap_or(*fault);
+            if told.status == StatusCode::METHOD_NOT_ALLOWED {
+                told.allow = allow;
+            }
+            let mut reply = reply::refusal(&surface, &told, context(&parts));
+            reply::copy_metadata(&surface, response.headers(), reply.headers_mut());
+            reply
+        }
     };
-    let mut call = head.map(|()| Body::empty());
-    let allow = fault.allow.clone();
-    call.extensions_mut().insert(fault.clone());
-    call.extensions_mut().insert(methods);
-    let response = infallible(inner.oneshot(call).await);
-    let mut told = reply::fault_of(&response).unwrap_or(fault);
-    if told.status == StatusCode::METHOD_NOT_ALLOWED {
-        told.allow = allow;
-    }
-    let mut reply = reply::refusal(surface, &told, context);
-    reply::copy_metadata(surface, response.headers(), reply.headers_mut());
+    without_body_for(&parts.method, &mut reply);
     reply
+}
+
+/// The head of the gRPC call, and until when it is waited for.
+fn grpc_call(
+    surface: &Surface,
+    index: usize,
+    parts: &mut Parts,
+    reply: ReplyKind,
+) -> Result<(Request<()>, Option<Instant>), Box<Fault>> {
+    let is_stream = reply != ReplyKind::Unary;
+    let deadlines = &surface.options.deadlines;
+    let allowed = deadline::allowed(&parts.headers, deadlines, is_stream)
+        .map_err(|name| invalid_header(name.as_str(), "a time was expected"))?;
+    let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
+    let head = grpc_head(surface, uri.unwrap_or_default(), parts, allowed)?;
+    Ok((head, allowed.map(|allowed| Instant::now() + allowed)))
 }
 
 fn grpc_head(
     surface: &Surface,
     uri: Uri,
-    parts: &Parts,
+    parts: &mut Parts,
     allowed: Option<Duration>,
 ) -> Result<Request<()>, Box<Fault>> {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     *head.version_mut() = Version::HTTP_2;
     *head.uri_mut() = uri;
-    *head.extensions_mut() = parts.extensions.clone();
+    *head.extensions_mut() = std::mem::take(&mut parts.extensions);
     let metadata = head.headers_mut();
     metadata.reserve(parts.headers.len() + 4);
     surface
@@ -347,8 +358,8 @@ fn grpc_head(
     metadata.insert(header::TE, HeaderValue::from_static("trailers"));
     if surface.options.has_grpc_gzip {
         let gzip = HeaderValue::from_static("gzip");
-        metadata.insert("grpc-encoding", gzip.clone());
-        metadata.insert("grpc-accept-encoding", gzip);
+        metadata.insert(GRPC_ENCODING, gzip.clone());
+        metadata.insert(GRPC_ACCEPT_ENCODING, gzip);
     }
     if let Some(allowed) = allowed {
         metadata.insert(deadline::GRPC_TIMEOUT, deadline::to_grpc_timeout(allowed));
@@ -368,7 +379,10 @@ fn invalid_header(name: &str, expected: &str) -> Box<Fault> {
 }
 
 /// The length stays: HEAD tells what GET would send.
-fn without_body(reply: &mut Response<Body>) {
+fn without_body_for(method: &Method, reply: &mut Response<Body>) {
+    if *method != Method::HEAD {
+        return;
+    }
     let length = reply.body().size_hint().exact();
     *reply.body_mut() = Body::empty();
     if let Some(length) = length {

@@ -16,8 +16,9 @@ use std::{
 use foldhash::fast::RandomState;
 use http::{Request, Response};
 use tonic::{Status, body::Body, server::NamedService};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
+/// What a generated service answers with.
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// Services by their names. Cheap to clone.
@@ -32,13 +33,11 @@ impl Services {
         Self::default()
     }
 
-    /// Adds a service, in place of one of the same name.
-    #[must_use]
-    pub fn with<S>(mut self, service: S) -> Self
+    /// Adds a service as tonic generates it, in place of one of the same name. Such a service is always ready.
+    pub fn add_service<S>(&mut self, service: S) -> &mut Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answer>,
         S: NamedService + Clone + Send + Sync + 'static,
-        S::Future: Send + 'static,
     {
         Arc::make_mut(&mut self.by_name).insert(S::NAME, Arc::new(service));
         self
@@ -51,12 +50,11 @@ trait Callable: Send + Sync {
 
 impl<S> Callable for S
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answer>,
     S: Clone + Send + Sync + 'static,
-    S::Future: Send + 'static,
 {
     fn call(&self, request: Request<Body>) -> Answer {
-        Box::pin(self.clone().oneshot(request))
+        Service::call(&mut self.clone(), request)
     }
 }
 
@@ -92,6 +90,7 @@ fn service_name(path: &str) -> &str {
 mod tests {
     use super::*;
     use tonic::Code;
+    use tower::ServiceExt;
 
     #[derive(Clone)]
     struct Named(&'static str);
@@ -103,19 +102,22 @@ mod tests {
     impl Service<Request<Body>> for Named {
         type Response = Response<Body>;
         type Error = Infallible;
-        type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+        type Future = Answer;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
             Poll::Ready(Ok(()))
         }
 
         fn call(&mut self, _: Request<Body>) -> Self::Future {
-            ready(Ok(Status::already_exists(self.0).into_http()))
+            Box::pin(ready(Ok(Status::already_exists(self.0).into_http())))
         }
     }
 
     async fn status(path: &str) -> Status {
-        let services = Services::new().with(Named("first")).with(Named("second"));
+        let mut services = Services::new();
+        services
+            .add_service(Named("first"))
+            .add_service(Named("second"));
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = services.oneshot(request).await.unwrap();
         Status::from_header_map(response.headers()).unwrap()

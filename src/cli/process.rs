@@ -4,6 +4,7 @@ use std::{convert::Infallible, future::Future, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
+use pulpo_gateway::listen::use_small_pages;
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -74,6 +75,7 @@ pub(super) fn serve(
     role: Role,
     demo_dir: Option<&Path>,
 ) -> Result<()> {
+    use_small_pages();
     let runtime = runtime()?;
     let telemetry = {
         let _entered = runtime.enter();

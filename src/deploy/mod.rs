@@ -3,7 +3,7 @@
 pub mod auth;
 pub mod health;
 
-use tonic::service::RoutesBuilder;
+use pulpo_gateway::services::Services;
 
 use crate::{
     app::App,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Adds the services of this domain.
-pub fn register(app: &App, routes: &mut RoutesBuilder) {
-    routes
+pub fn register(app: &App, services: &mut Services) {
+    services
         .add_service(AuthServiceServer::new(auth::Auth {
             db: app.db.clone(),
             clock: app.clock.clone(),

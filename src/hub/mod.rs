@@ -17,7 +17,7 @@ mod keys;
 pub mod schema;
 mod webhooks;
 
-use tonic::service::RoutesBuilder;
+use pulpo_gateway::services::Services;
 
 use crate::{
     app::App,
@@ -32,8 +32,8 @@ use crate::{
 pub use connections::ConnectionRow;
 
 /// Adds the hub's services.
-pub fn register(app: &App, routes: &mut RoutesBuilder) {
-    routes
+pub fn register(app: &App, services: &mut Services) {
+    services
         .add_service(HealthServiceServer::new(health::Health::new(app)))
         .add_service(EventServiceServer::new(events::Events::new(app)))
         .add_service(WebhookServiceServer::new(webhooks::Webhooks::new(app)))

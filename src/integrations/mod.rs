@@ -10,7 +10,8 @@ mod manifests;
 pub mod schema;
 pub mod settings;
 
-use tonic::{Request, Response, Status, service::RoutesBuilder};
+use pulpo_gateway::services::Services;
+use tonic::{Request, Response, Status};
 
 use crate::{
     app::App,
@@ -26,8 +27,8 @@ use crate::{
 pub use integration::{IntegrationRow, NewIntegration, SynchronizationRow, create};
 
 /// Adds the integrations service.
-pub fn register(app: &App, routes: &mut RoutesBuilder) {
-    routes.add_service(IntegrationServiceServer::new(Integrations {
+pub fn register(app: &App, services: &mut Services) {
+    services.add_service(IntegrationServiceServer::new(Integrations {
         app: app.clone(),
     }));
 }

@@ -18,7 +18,8 @@ use std::{
 };
 
 use http::{Request, Response};
-use tonic::{body::Body, service::Routes};
+use pulpo_gateway::services::Services;
+use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use crate::{app::App, contract::Contract};
@@ -42,7 +43,7 @@ pub trait Step: Send + Sync + 'static {
 pub struct Next {
     steps: Arc<[Box<dyn Step>]>,
     at: usize,
-    routes: Routes,
+    services: Services,
 }
 
 impl Next {
@@ -54,7 +55,7 @@ impl Next {
                 self.at += 1;
                 step.run(request, self).await
             }
-            None => match self.routes.oneshot(request).await {
+            None => match self.services.oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
@@ -63,7 +64,7 @@ impl Next {
 }
 
 /// The checks in their order around the services.
-pub fn stack(app: &App, contract: Arc<Contract>, routes: Routes) -> Stack {
+pub fn stack(app: &App, contract: Arc<Contract>, services: Services) -> Stack {
     let steps: Vec<Box<dyn Step>> = vec![
         // A method without a rule goes no further; the others find their rule in the request from here on.
         Box::new(route::FindRule::new(contract)),
@@ -81,7 +82,7 @@ pub fn stack(app: &App, contract: Arc<Contract>, routes: Routes) -> Stack {
     ];
     Stack {
         steps: steps.into(),
-        routes,
+        services,
     }
 }
 
@@ -89,7 +90,7 @@ pub fn stack(app: &App, contract: Arc<Contract>, routes: Routes) -> Stack {
 #[derive(Clone)]
 pub struct Stack {
     steps: Arc<[Box<dyn Step>]>,
-    routes: Routes,
+    services: Services,
 }
 
 impl Service<Request<Body>> for Stack {
@@ -105,7 +106,7 @@ impl Service<Request<Body>> for Stack {
         let next = Next {
             steps: self.steps.clone(),
             at: 0,
-            routes: self.routes.clone(),
+            services: self.services.clone(),
         };
         Box::pin(async move { Ok(next.run(request).await) })
     }

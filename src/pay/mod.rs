@@ -13,7 +13,7 @@
 //! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
 
-use tonic::service::RoutesBuilder;
+use pulpo_gateway::services::Services;
 
 use crate::{
     app::App,
@@ -59,13 +59,13 @@ struct Pay {
 }
 
 /// Adds the services of payments.
-pub fn register(app: &App, routes: &mut RoutesBuilder) {
+pub fn register(app: &App, services: &mut Services) {
     let pay = Pay {
         db: app.db.clone(),
         clock: app.clock.clone(),
         rates_scale: app.config.rates.scale,
     };
-    routes
+    services
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))
         .add_service(WalletServiceServer::new(pay.clone()))

@@ -17,9 +17,10 @@ use pulpo_gateway::{
     connect::{Connect, Methods},
     openapi::pages::Pages,
     service::Gateway,
+    services::Services,
     surface::Surface,
 };
-use tonic::{body::Body, service::Routes};
+use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
@@ -78,7 +79,7 @@ impl Door {
         pages: Option<Pages>,
         methods: Arc<Methods>,
         stack: Stack,
-        infrastructure: Routes,
+        infrastructure: Services,
     ) -> Self {
         let dispatch = Dispatch {
             pages,
@@ -206,7 +207,7 @@ struct Dispatch {
     rest: Gateway<Stack>,
     connect: Connect<Stack>,
     grpc: GrpcWebService<Stack>,
-    infrastructure: GrpcWebService<Routes>,
+    infrastructure: GrpcWebService<Services>,
 }
 
 impl Service<Request<Body>> for Dispatch {

@@ -10,7 +10,7 @@ mod members;
 pub mod organizations;
 pub mod profile;
 
-use tonic::service::RoutesBuilder;
+use pulpo_gateway::services::Services;
 
 use crate::{
     app::App,
@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// Adds the services of this domain.
-pub fn register(app: &App, routes: &mut RoutesBuilder) {
+pub fn register(app: &App, services: &mut Services) {
     let (db, clock) = (app.db.clone(), app.clock.clone());
-    routes
+    services
         .add_service(AuthServiceServer::new(auth::Auth {
             db: db.clone(),
             clock: clock.clone(),

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use pulpo_gateway::listen::use_small_pages;
 use pulpo_gateway_proxy::{
     args::Args,
     run::{Proxy, check, threads},
@@ -29,6 +30,7 @@ fn main() -> Result<()> {
         .enable_all()
         .build()
         .context("no runtime")?;
+    use_small_pages();
     runtime.block_on(async {
         if args.check {
             check(config).await?;

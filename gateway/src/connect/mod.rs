@@ -38,11 +38,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body as HttpBody;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use crate::deadline::to_grpc_timeout;
+use crate::deadline::{to_grpc_timeout, within};
 
 pub use self::methods::{ConnectOptions, Methods};
 use self::{
@@ -148,12 +148,7 @@ where
 
 /// The outcome, if it is there in time.
 async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, work)
-            .await
-            .map_err(|_| deadline_exceeded()),
-        None => Ok(work.await),
-    }
+    within(deadline, work).await.ok_or_else(deadline_exceeded)
 }
 
 fn deadline_exceeded() -> Status {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     compress::Coding,
     fault::http_status,
-    frame::{Deframer, FrameFault},
+    frame::{Deframer, FrameFault, GRPC_ENCODING},
 };
 
 /// What a service answered, read to its end.
@@ -155,7 +155,7 @@ pub(super) fn write_json(
 /// Takes messages out of a reply with these headers.
 pub(super) fn deframer(methods: &Methods, headers: &HeaderMap) -> Deframer {
     let is_gzip = headers
-        .get("grpc-encoding")
+        .get(GRPC_ENCODING)
         .is_some_and(|encoding| encoding == "gzip");
     Deframer::new(methods.options.limits.max_reply_bytes, is_gzip)
 }

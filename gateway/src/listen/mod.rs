@@ -2,9 +2,10 @@
 //!
 //! HTTP/1.1 and HTTP/2 on the same port. A connection has a time to show which of the two it speaks (`opening`), a time
 //! for each request's head, and another, longer one to stay silent between requests (`heads`). Its streams, header
-//! bytes and header count are bounded, and so are connections as a whole, by slots that listeners share.
+//! bytes and header count (hyper's own limit of 100 over HTTP/1.1) are bounded, and so are connections as a whole, by slots that listeners share.
 
 mod heads;
+mod memory;
 mod opening;
 mod stall;
 
@@ -27,6 +28,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use memory::use_small_pages;
+
 use heads::Heads;
 use opening::Opening;
 use stall::{Replies, Writes};
@@ -35,8 +38,6 @@ use stall::{Replies, Writes};
 const MAX_STREAMS: u32 = 256;
 /// Bytes of headers of one request.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// Headers of one request.
-const MAX_HEADERS: usize = 128;
 /// How often an idle HTTP/2 client is asked whether it is still there, at least.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long accepting pauses when the system is out of file descriptors.
@@ -146,7 +147,6 @@ where
         .http1()
         .header_read_timeout(limits.header_timeout)
         .timer(heads)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()

@@ -18,6 +18,8 @@ impl Handshake {
         headers: &HeaderMap,
         extensions: &mut http::Extensions,
     ) -> Option<Self> {
+        // Only a request that asks for an upgrade has one; most end here.
+        extensions.get::<OnUpgrade>()?;
         let names = |name, word: &[u8]| {
             headers.get_all(name).iter().any(|value| {
                 value

@@ -7,14 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::HeaderValue, response};
+use http::{HeaderMap, Response, response};
 use http_body::Body as _;
 use tokio::time::{Instant, Sleep};
 use tonic::{Code, Status, body::Body};
 
+use super::is_plain;
 use crate::{
     fault::Fault,
-    frame::{Deframer, FrameFault},
+    frame::{Deframer, FrameFault, GRPC_ENCODING},
     request::fault::{FaultSlot, deadline_exceeded},
 };
 
@@ -47,22 +48,22 @@ impl Messages {
         deadline: Option<Instant>,
     ) -> (response::Parts, Result<Self, Box<Fault>>) {
         let (parts, body) = response.into_parts();
-        let mut end = End::Open;
-        match outcome(&parts.headers) {
-            None => {}
-            Some(Ok(())) => end = End::Told,
-            Some(Err(status)) => {
-                let fault = told(&faults, &status);
-                return (parts, Err(fault));
+        let (mut end, mut is_gzip) = (End::Open, false);
+        if !is_plain(&parts.headers) {
+            match outcome(&parts.headers) {
+                None => {}
+                Some(Ok(())) => end = End::Told,
+                Some(Err(status)) => {
+                    let fault = told(&faults, &status);
+                    return (parts, Err(fault));
+                }
             }
+            let encoding = parts.headers.get(GRPC_ENCODING);
+            is_gzip = encoding.is_some_and(|encoding| encoding == "gzip");
         }
-        let encoding = parts
-            .headers
-            .get("grpc-encoding")
-            .map(HeaderValue::as_bytes);
         let messages = Self {
             body,
-            deframer: Deframer::new(max_bytes, encoding == Some(b"gzip")),
+            deframer: Deframer::new(max_bytes, is_gzip),
             faults,
             deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at))),
             end,

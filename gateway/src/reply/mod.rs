@@ -39,7 +39,7 @@ pub(crate) use self::{
 
 /// Response metadata with which a service chooses another HTTP status for a successful reply, for example 503 for a
 /// health report.
-pub const STATUS_METADATA: &str = "pulpo-http-status";
+pub const STATUS_METADATA: HeaderName = HeaderName::from_static("pulpo-http-status");
 
 /// What is known of a call when its reply comes.
 pub(crate) struct Call<'a> {
@@ -180,7 +180,15 @@ fn broken(message: &str) -> Box<Fault> {
     ))
 }
 
+/// Whether there is nothing but the media type, as is usual: then nothing has to be looked up.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.len() == 1 && headers.contains_key(header::CONTENT_TYPE)
+}
+
 fn chosen_status(headers: &HeaderMap) -> Option<u16> {
+    if is_plain(headers) {
+        return None;
+    }
     headers.get(STATUS_METADATA)?.to_str().ok()?.parse().ok()
 }
 

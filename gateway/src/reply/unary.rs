@@ -94,9 +94,12 @@ fn compressed(call: &Call<'_>, headers: &mut HeaderMap, body: Bytes) -> Bytes {
 
 /// 304 for a client that has this reply already. A tag of the service's own counts more than ours.
 fn tagged(call: &Call<'_>, mut reply: Response<Body>) -> Response<Body> {
+    if !call.endpoint.output.is_tagged {
+        return reply;
+    }
     let headers = reply.headers_mut();
     let own = headers.get_all(header::ETAG).iter().next_back().cloned();
-    let Some(tag) = own.filter(|_| call.endpoint.output.is_tagged) else {
+    let Some(tag) = own else {
         return reply;
     };
     headers.insert(header::ETAG, tag.clone());

@@ -67,7 +67,7 @@ impl Source {
         if let Err(fault) = plan.admit() {
             return Err(plan.refuse(&fault));
         }
-        let content_type = plan.content_type.as_deref().unwrap_or_default();
+        let content_type = plan.content_type();
         let boundary = std::str::from_utf8(content_type)
             .ok()
             .and_then(|text| multer::parse_boundary(text).ok());

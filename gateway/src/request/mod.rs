@@ -16,7 +16,7 @@ mod unary;
 use std::{pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::StreamBody;
 use tonic::{Status, body::Body};
@@ -39,7 +39,7 @@ use self::{
 pub(crate) struct Plan {
     pub(crate) surface: Arc<Surface>,
     pub(crate) endpoint: usize,
-    pub(crate) content_type: Option<Bytes>,
+    pub(crate) content_type: Option<HeaderValue>,
     pub(crate) content_length: Option<u64>,
     /// How the body is compressed; the name where that is not known.
     pub(crate) coding: Result<Option<Coding>, Bytes>,
@@ -49,10 +49,8 @@ pub(crate) struct Plan {
 }
 
 /// The parts of a request's headers the body needs.
-pub(crate) fn body_headers(headers: &HeaderMap) -> (Option<Bytes>, Option<u64>) {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .map(|v| Bytes::copy_from_slice(v.as_bytes()));
+pub(crate) fn body_headers(headers: &HeaderMap) -> (Option<HeaderValue>, Option<u64>) {
+    let content_type = headers.get(header::CONTENT_TYPE).cloned();
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse().ok());
@@ -143,6 +141,11 @@ impl Plan {
         self.surface.endpoints.get(self.endpoint)
     }
 
+    fn content_type(&self) -> &[u8] {
+        let value = self.content_type.as_ref();
+        value.map(HeaderValue::as_bytes).unwrap_or_default()
+    }
+
     fn limit(&self) -> usize {
         self.surface.options.limits.max_body_bytes
     }
@@ -150,9 +153,7 @@ impl Plan {
     /// What kind of body this is; bytes that are taken as they are are never looked into.
     fn media(&self) -> Media {
         match self.endpoint() {
-            Some(endpoint) if endpoint.input.raw.is_none() => {
-                Media::of(self.content_type.as_deref().unwrap_or_default())
-            }
+            Some(endpoint) if endpoint.input.raw.is_none() => Media::of(self.content_type()),
             _ => Media::Other,
         }
     }
@@ -193,7 +194,7 @@ impl Plan {
             }
             (false, _) => "application/json",
         };
-        let content_type = self.content_type.as_deref().unwrap_or_default();
+        let content_type = self.content_type();
         Err(wrong_media_type(takes, content_type))
     }
 
@@ -204,7 +205,9 @@ impl Plan {
         write: impl FnOnce(&Endpoint, &mut Vec<u8>) -> Result<(), Box<Fault>>,
     ) -> Result<Bytes, Box<Fault>> {
         let bindings = self.bindings.as_ref().map_err(Clone::clone)?;
-        let mut frame = start_frame(size + bindings.len() + 64);
+        // What is written without a body has the length of its bindings.
+        let spare = if size == 0 { 0 } else { 64 };
+        let mut frame = start_frame(size + spare + bindings.len());
         if let Some(endpoint) = self.endpoint() {
             write(endpoint, &mut frame)?;
         }
@@ -245,10 +248,8 @@ impl Plan {
 
     /// Bytes as they are, with the media type where it is given.
     fn write_raw(&self, place: RawPlace, with_type: bool, data: &[u8], out: &mut Vec<u8>) {
-        let content_type = self
-            .content_type
-            .as_deref()
-            .filter(|t| with_type && std::str::from_utf8(t).is_ok());
+        let content_type = Some(self.content_type())
+            .filter(|t| with_type && !t.is_empty() && std::str::from_utf8(t).is_ok());
         let put = |out: &mut Vec<u8>| {
             if let Some(content_type) = content_type {
                 wire::put_bytes(1, content_type, out);

@@ -29,6 +29,7 @@ pub(crate) enum Kind {
 
 /// Serves until the process ends.
 pub(crate) fn serve(kind: Kind, address: SocketAddr) -> Result<()> {
+    pulpo_gateway::listen::use_small_pages();
     // One worker, as the server has one core; the scheduler is the one a deployment has.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

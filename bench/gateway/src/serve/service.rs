@@ -141,9 +141,11 @@ fn payment_service(payments: Payments) -> PaymentServiceServer<Payments> {
 /// The services for a gateway in the same process.
 pub(super) fn services() -> Services {
     let payments = payments();
-    Services::new()
-        .with(FeedServiceServer::new(payments.clone()))
-        .with(payment_service(payments))
+    let mut services = Services::new();
+    services
+        .add_service(FeedServiceServer::new(payments.clone()))
+        .add_service(payment_service(payments));
+    services
 }
 
 /// The services for a server of their own.
