@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use prost::Message;
 use tonic::{
     Status,
@@ -54,8 +54,10 @@ impl<T: Message> Encoder for MessageEncoder<T> {
     type Error = Status;
 
     fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(message.encoded_len());
-        message.encode_raw(buffer);
+        // Into a plain vector first: one copy of the whole is cheaper than the bookkeeping of `BytesMut` for each field.
+        let mut encoded = Vec::with_capacity(message.encoded_len());
+        message.encode_raw(&mut encoded);
+        buffer.put_slice(&encoded);
         Ok(())
     }
 

@@ -9,17 +9,24 @@ mod memory;
 mod opening;
 mod stall;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, service::Service};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-    server::graceful::{GracefulShutdown, Watcher},
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -31,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 pub use memory::use_small_pages;
 
 use heads::Heads;
-use opening::Opening;
+use opening::{Version, open};
 use stall::{Replies, Writes};
 
 /// Streams one HTTP/2 connection may have open.
@@ -86,7 +93,6 @@ pub async fn accept<P, F, I, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -112,10 +118,16 @@ pub async fn accept<P, F, I, S, B>(
         // Small replies must not wait for a second packet.
         let _ = stream.set_nodelay(true);
         let prepared = prepare(stream, peer);
-        let watcher = graceful.watcher();
+        let stop = stop.clone();
         connections.spawn(async move {
-            match tokio::time::timeout(limits.header_timeout, prepared).await {
-                Ok(Ok((stream, service))) => serve(stream, service, limits, watcher).await,
+            let prepared = tokio::time::timeout(limits.header_timeout, prepared);
+            // Nobody waits for a client that has asked for nothing yet.
+            let prepared = tokio::select! {
+                prepared = prepared => prepared,
+                () = stop.cancelled() => return,
+            };
+            match prepared {
+                Ok(Ok((stream, service))) => serve(stream, service, limits, stop).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a connection did not come about"),
                 Err(_) => tracing::debug!("a connection did not come about in time"),
             }
@@ -123,11 +135,10 @@ pub async fn accept<P, F, I, S, B>(
         });
     }
     drop(listener);
-    graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve<I, S, B>(stream: I, service: S, limits: Limits, watcher: Watcher)
+async fn serve<I, S, B>(stream: I, service: S, limits: Limits, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -138,33 +149,80 @@ where
 {
     let heads = Heads::new(limits);
     let stream = Writes::new(stream, limits.stall_timeout);
-    let stream = Opening::new(stream, limits.header_timeout, heads.reads());
+    let opened = tokio::select! {
+        opened = open(stream, limits.header_timeout, heads.reads()) => opened,
+        () = stop.cancelled() => return,
+    };
+    let (version, stream) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return tracing::debug!(%error, "a connection said nothing"),
+    };
     let replies = Replies::new();
-    // A client in the middle of a head cannot answer a ping, so this bounds the time for heads too.
-    let keep_alive = KEEP_ALIVE.min(limits.header_timeout);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let service = replies.watch(service);
+    let stalled = replies.stalled(limits.stall_timeout);
+    match version {
+        Version::Http1 => {
+            let builder = http1_builder(heads, limits);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let connection = connection.with_upgrades();
+            drive(connection, |c| c.graceful_shutdown(), stalled, stop).await;
+        }
+        Version::Http2 => {
+            let builder = http2_builder(limits);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            drive(connection, |c| c.graceful_shutdown(), stalled, stop).await;
+        }
+    }
+}
+
+fn http1_builder(heads: Heads, limits: Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .header_read_timeout(limits.header_timeout)
         .timer(heads)
         .max_buf_size(MAX_HEADER_BYTES);
     builder
-        .http2()
+}
+
+fn http2_builder(limits: Limits) -> http2::Builder<TokioExecutor> {
+    // A client in the middle of a head cannot answer a ping, so this bounds the time for heads too.
+    let keep_alive = KEEP_ALIVE.min(limits.header_timeout);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_BYTES as u32)
         .keep_alive_interval(keep_alive)
         .keep_alive_timeout(keep_alive);
-    let service = replies.watch(service);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    tokio::select! {
-        ended = watcher.watch(connection.into_owned()) => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
+    builder
+}
+
+/// A connection until it ends, its client stalls, or `stop` has it finish what was begun.
+async fn drive<C>(
+    connection: C,
+    finish: impl Fn(Pin<&mut C>),
+    stalled: impl Future<Output = ()>,
+    stop: CancellationToken,
+) where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let (mut connection, mut stalled) = (pin!(connection), pin!(stalled));
+    let mut is_finishing = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
             }
-        }
-        () = replies.stalled(limits.stall_timeout) => {
-            tracing::debug!("a connection was closed whose client does not take its answers");
+            () = stalled.as_mut() => {
+                return tracing::debug!("a connection was closed whose client does not take its answers");
+            }
+            () = stop.cancelled(), if !is_finishing => {
+                is_finishing = true;
+                finish(connection.as_mut());
+            }
         }
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::listen::serve;
@@ -16,15 +16,15 @@ const LIMITS: Limits = Limits {
     stall_timeout: Duration::from_secs(30),
 };
 
-/// A connection to a server that is told to stop when the second value is dropped.
-fn connect() -> (DuplexStream, GracefulShutdown) {
+/// A connection to a server that stops when the second value is cancelled.
+fn connect() -> (DuplexStream, CancellationToken) {
     let (client, server) = duplex(4096);
     let hello = service_fn(|_: Request<Incoming>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
     });
-    let graceful = GracefulShutdown::new();
-    tokio::spawn(serve(server, hello, LIMITS, graceful.watcher()));
-    (client, graceful)
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(server, hello, LIMITS, stop.clone()));
+    (client, stop)
 }
 
 async fn is_served(client: &mut DuplexStream, rest: &[u8]) -> bool {
