@@ -12,11 +12,12 @@
 //!   (see `google/api/http.proto`).
 //! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `trie` says why.
 
+mod index;
 mod literals;
 mod path;
 mod trie;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use http::Method;
 use smallvec::SmallVec;
@@ -27,6 +28,7 @@ use crate::{
     percent::DecodedBytes,
     template::{Segment, Template, TemplateFault},
 };
+use index::{Index, Indexed, NotIndexed};
 use path::{Path, Reading};
 use trie::{NO_VERB, Query, Trie};
 
@@ -149,10 +151,19 @@ struct Span {
     is_multi: bool,
 }
 
+impl Span {
+    #[inline]
+    fn segments(&self, path: Reading<'_, '_>) -> Range<usize> {
+        let end = self.end.map_or(path.count(), usize::from);
+        usize::from(self.start)..end
+    }
+}
+
 /// The compiled routes of a surface.
 pub struct Router<T> {
     routes: Vec<Compiled<T>>,
     trie: Trie,
+    index: Index,
     /// The verbs in use, sorted; a verb's number is its index plus one.
     verbs: Vec<Box<str>>,
 }
@@ -202,30 +213,48 @@ impl<T: Copy> Router<T> {
         let mut router = Self {
             routes: Vec::with_capacity(parsed.len()),
             trie: Trie::new(),
+            index: Index::default(),
             verbs,
         };
+        let mut answers = Vec::with_capacity(parsed.len());
         for (method, route) in parsed {
-            if let Err(fault) = router.insert(method, route) {
-                faults.push(fault);
+            let verb = router.verb(&route.template);
+            match router.insert(&method, verb, route) {
+                Ok(()) => answers.push((method, verb)),
+                Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() {
-            Ok(router)
-        } else {
-            Err(faults)
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let indexed = router.routes.iter().zip(&answers).enumerate();
+        router.index = Index::new(indexed.map(|(route, (compiled, (method, verb)))| Indexed {
+            segments: compiled.template.segments(),
+            verb: *verb,
+            method,
+            route,
+        }));
+        Ok(router)
     }
 
-    fn insert(&mut self, method: RouteMethod, route: Compiled<T>) -> Result<(), RouteFault> {
-        let template = &route.template;
+    fn verb(&self, template: &Template) -> u16 {
         let index = template.verb().and_then(|verb| {
             self.verbs
                 .binary_search_by(|other| (**other).cmp(verb))
                 .ok()
         });
-        let verb = index.and_then(verb_number).unwrap_or(NO_VERB);
+        index.and_then(verb_number).unwrap_or(NO_VERB)
+    }
+
+    fn insert(
+        &mut self,
+        method: &RouteMethod,
+        verb: u16,
+        route: Compiled<T>,
+    ) -> Result<(), RouteFault> {
+        let template = &route.template;
         self.trie
-            .insert(template.segments(), verb, &method, self.routes.len())
+            .insert(template.segments(), verb, method, self.routes.len())
             .map_err(|other| {
                 let first = self
                     .routes
@@ -233,7 +262,7 @@ impl<T: Copy> Router<T> {
                     .map(|other| other.template.text().to_owned())
                     .unwrap_or_default();
                 RouteFault::Ambiguous {
-                    method,
+                    method: method.clone(),
                     first,
                     second: template.text().to_owned(),
                 }
@@ -256,22 +285,14 @@ impl<T: Copy> Router<T> {
             verb: NO_VERB,
             method,
         };
-        let found = with_verb
-            .iter()
-            .chain([&plain])
-            .find_map(|query| Some((self.trie.find(query)?, query)));
-        if let Some((route, query)) = found
-            && let Some(Compiled {
-                template,
-                target,
-                spans,
-            }) = self.routes.get(route)
-        {
-            return Lookup::Match(Match {
-                target: *target,
-                template,
-                captures: captures(spans, query.path),
-            });
+        let mut query = with_verb.as_ref().unwrap_or(&plain);
+        let mut found = self.find(query);
+        if found.is_none() && query.verb != NO_VERB {
+            query = &plain;
+            found = self.find(query);
+        }
+        if let Some(route) = found {
+            return matched(route, query.path);
         }
         let mut methods = Vec::new();
         for query in with_verb.iter().chain([&plain]) {
@@ -284,6 +305,13 @@ impl<T: Copy> Router<T> {
                 allow: allow(&methods),
             }
         }
+    }
+
+    #[inline]
+    fn find(&self, query: &Query<'_, '_>) -> Option<&Compiled<T>> {
+        let indexed = self.index.find(query);
+        let route = indexed.unwrap_or_else(|NotIndexed| self.trie.find(query))?;
+        self.routes.get(route)
     }
 
     /// The path without its verb and the verb's number, if the path ends in a verb that some route has.
@@ -324,14 +352,35 @@ fn spans(template: &Template) -> SmallVec<[Span; 4]> {
         .collect()
 }
 
-#[inline]
-fn captures<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
-    let values = spans.iter().enumerate().map(|(variable, span)| {
-        let end = span.end.map_or(path.count(), usize::from);
-        Capture {
-            variable,
-            value: path.value(usize::from(span.start)..end, span.is_multi),
+/// The captures are filled in where they are returned: moving them takes longer than that.
+#[inline(never)]
+fn matched<'r, 'p, T: Copy>(route: &'r Compiled<T>, path: Reading<'_, 'p>) -> Lookup<'r, 'p, T> {
+    let mut lookup = Lookup::Match(Match {
+        target: route.target,
+        template: &route.template,
+        captures: Captures::new(),
+    });
+    if let Lookup::Match(found) = &mut lookup {
+        let captures = &mut found.captures;
+        if path.has_escape() {
+            captures.extend(decoded_captures(&route.spans, path));
+        } else {
+            for (variable, span) in route.spans.iter().enumerate() {
+                captures.push(Capture {
+                    variable,
+                    value: Cow::Borrowed(path.raw(span.segments(path))),
+                });
+            }
         }
+    }
+    lookup
+}
+
+#[cold]
+fn decoded_captures<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
+    let values = spans.iter().enumerate().map(|(variable, span)| Capture {
+        variable,
+        value: path.value(span.segments(path), span.is_multi),
     });
     values.collect()
 }
