@@ -15,7 +15,11 @@
 
 use http::Method;
 
-use super::{RouteMethod, path::Reading, trie::Query};
+use super::{
+    RouteMethod,
+    key::{Key, ODD},
+    trie::Query,
+};
 use crate::template::Segment;
 
 /// The most segments of a path that is looked up here.
@@ -27,8 +31,8 @@ const MAX_SHAPES: usize = 8;
 /// How many methods have a number.
 const METHODS: usize = 9;
 
-/// No entry in a slot, no route for a method.
-const VACANT: u32 = u32::MAX;
+/// No entry in a slot, no route for a method. `MAX_ROUTES` keeps the numbers of both below it.
+const VACANT: u16 = u16::MAX;
 
 /// A query that the trie has to answer.
 #[derive(Debug)]
@@ -40,58 +44,6 @@ pub(super) struct Indexed<'t> {
     pub(super) verb: u16,
     pub(super) method: &'t RouteMethod,
     pub(super) route: usize,
-}
-
-const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// A literal: its first eight bytes, the eight behind them, and its length. Up to [`Key::WHOLE`] bytes that is all of it.
-#[derive(Clone, Copy)]
-struct Key {
-    first: u64,
-    second: u64,
-    length: usize,
-}
-
-impl Key {
-    /// The longest text a key says everything about.
-    const WHOLE: usize = 16;
-
-    fn of(text: &str) -> Self {
-        let mut padded = [0; Self::WHOLE];
-        for (to, from) in padded.iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
-        let both = u128::from_le_bytes(padded);
-        Self {
-            first: both as u64,
-            second: (both >> 64) as u64,
-            length: text.len(),
-        }
-    }
-
-    /// The key of a segment of a plain path.
-    #[inline]
-    fn within(path: Reading<'_, '_>, index: usize) -> Self {
-        let (first, second, length) = path.words(index);
-        Self {
-            first,
-            second,
-            length,
-        }
-    }
-
-    /// The literals hashed are the surface's own, so nobody can choose them to collide.
-    #[inline]
-    fn hash(self, position: usize) -> u64 {
-        let mixed = self.first ^ self.second.rotate_left(29) ^ self.length as u64;
-        mixed.wrapping_mul(ODD.rotate_left(5 * position as u32) | 1)
-    }
-
-    /// Zero for the same key.
-    #[inline]
-    fn difference(self, other: Self) -> u64 {
-        self.first ^ other.first | self.second ^ other.second | (self.length ^ other.length) as u64
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,7 +97,7 @@ struct Entry {
     /// Shape and verb.
     form: u64,
     /// By number of the method.
-    routes: [u32; METHODS],
+    routes: [u16; METHODS],
     /// Where its literals start.
     literals: u32,
     is_long: bool,
@@ -162,7 +114,7 @@ pub(super) struct Index {
     texts: Vec<Box<str>>,
     /// Numbers of entries, at the places their hashes say or next behind. Its size is a power of two and at least three
     /// quarters of it are vacant, so a search ends soon.
-    slots: Box<[u32]>,
+    slots: Box<[u16]>,
 }
 
 impl Index {
@@ -209,7 +161,7 @@ impl Index {
         let number = found.unwrap_or_else(|slot| {
             let number = self.entries.len();
             if let Some(slot) = self.slots.get_mut(slot) {
-                *slot = number as u32;
+                *slot = number as u16;
             }
             let texts = ones(shape.literals).map(text);
             self.entries.push(Entry {
@@ -225,7 +177,7 @@ impl Index {
         let Some(entry) = self.entries.get_mut(number) else {
             return;
         };
-        let own = route.route as u32;
+        let own = route.route as u16;
         match route.method {
             RouteMethod::Only(method) => {
                 if let Some(place) = number_of(method).and_then(|at| entry.routes.get_mut(at)) {
@@ -251,7 +203,7 @@ impl Index {
             return Err(NotIndexed);
         }
         for shape in shapes {
-            let key = |at| Key::within(path, at);
+            let key = |at| path.key(at);
             let entry = self.entry(*shape, query.verb, key, |at| path.segment(at));
             let route = entry
                 .ok()
@@ -274,9 +226,14 @@ impl Index {
     ) -> Result<usize, usize> {
         let form = shape.with(verb);
         let mut hash = form.wrapping_mul(ODD);
-        for at in ones(shape.literals) {
-            hash = hash.wrapping_add(key(at).hash(at));
+        let mut literals = [Key::default(); MAX_SEGMENTS];
+        let mut count = 0;
+        for (literal, at) in literals.iter_mut().zip(ones(shape.literals)) {
+            *literal = key(at);
+            hash = hash.wrapping_add(literal.hash(at));
+            count += 1;
         }
+        let literals = literals.get(..count).unwrap_or_default();
         hash = (hash ^ hash >> 32).wrapping_mul(ODD);
         let mask = self.slots.len() - 1;
         let mut slot = (hash >> 32) as usize & mask;
@@ -285,38 +242,32 @@ impl Index {
             let Some(entry) = self.entries.get(number) else {
                 return Err(slot);
             };
-            if entry.form == form && self.is_equal(entry, shape, &key, &text) {
-                return Ok(number);
+            if entry.form == form && self.has_keys(entry, literals) {
+                if !entry.is_long || self.has_texts(entry, shape, &text) {
+                    return Ok(number);
+                }
             }
             slot = (slot + 1) & mask;
         }
     }
 
     #[inline]
-    fn is_equal<'a>(
-        &self,
-        entry: &Entry,
-        shape: Shape,
-        key: impl Fn(usize) -> Key,
-        text: impl Fn(usize) -> &'a str,
-    ) -> bool {
-        let first = entry.literals as usize;
-        let keys = self.keys.get(first..).unwrap_or_default();
-        let literals = || ones(shape.literals);
-        let differing = keys
-            .iter()
-            .zip(literals())
-            .fold(0, |sum, (own, at)| sum | own.difference(key(at)));
-        if differing != 0 || !entry.is_long {
-            return differing == 0;
-        }
-        let texts = self.texts.get(first..).unwrap_or_default();
-        let mut pairs = texts.iter().zip(literals());
+    fn has_keys(&self, entry: &Entry, literals: &[Key]) -> bool {
+        let keys = self.keys.get(entry.literals as usize..).unwrap_or_default();
+        let pairs = keys.iter().zip(literals);
+        pairs.fold(0, |sum, (own, key)| sum | own.difference(*key)) == 0
+    }
+
+    /// Whether the literals of an entry with the same keys are the same.
+    #[cold]
+    fn has_texts<'a>(&self, entry: &Entry, shape: Shape, text: impl Fn(usize) -> &'a str) -> bool {
+        let texts = self.texts.get(entry.literals as usize..);
+        let mut pairs = texts.unwrap_or_default().iter().zip(ones(shape.literals));
         pairs.all(|(own, at)| **own == *text(at))
     }
 }
 
-fn fill<'r>(places: impl IntoIterator<Item = &'r mut u32>, route: u32) {
+fn fill<'r>(places: impl IntoIterator<Item = &'r mut u16>, route: u16) {
     for place in places {
         if *place == VACANT {
             *place = route;

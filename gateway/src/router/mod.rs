@@ -10,14 +10,18 @@
 //!   matches neither a literal nor `*`. A `**` takes whatever follows, empty segments too.
 //! - Values are percent-decoded after the split: wholly for a variable of one segment, all but `%2F` for one of several
 //!   (see `google/api/http.proto`).
-//! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `trie` says why.
+//! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `index` and `trie` say why.
+//!
+//! `path` splits the path, `index` finds the usual route at once, and `trie` finds all others by these rules.
 
+mod captures;
 mod index;
+mod key;
 mod literals;
 mod path;
 mod trie;
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use http::Method;
 use smallvec::SmallVec;
@@ -26,8 +30,9 @@ pub use path::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS, PathFault};
 
 use crate::{
     percent::DecodedBytes,
-    template::{Segment, Template, TemplateFault},
+    template::{Template, TemplateFault},
 };
+use captures::{Spans, captures, spans};
 use index::{Index, Indexed, NotIndexed};
 use path::{Path, Reading};
 use trie::{NO_VERB, Query, Trie};
@@ -139,24 +144,7 @@ pub enum Lookup<'r, 'p, T> {
 struct Compiled<T> {
     template: Template,
     target: T,
-    spans: SmallVec<[Span; 4]>,
-}
-
-/// The segments a variable takes.
-#[derive(Clone, Copy)]
-struct Span {
-    start: u16,
-    /// None for a variable that ends in `**`.
-    end: Option<u16>,
-    is_multi: bool,
-}
-
-impl Span {
-    #[inline]
-    fn segments(&self, path: Reading<'_, '_>) -> Range<usize> {
-        let end = self.end.map_or(path.count(), usize::from);
-        usize::from(self.start)..end
-    }
+    spans: Spans,
 }
 
 /// The compiled routes of a surface.
@@ -292,7 +280,11 @@ impl<T: Copy> Router<T> {
             found = self.find(query);
         }
         if let Some(route) = found {
-            return matched(route, query.path);
+            return Lookup::Match(Match {
+                target: route.target,
+                template: &route.template,
+                captures: captures(&route.spans, query.path),
+            });
         }
         let mut methods = Vec::new();
         for query in with_verb.iter().chain([&plain]) {
@@ -334,55 +326,6 @@ impl<T: Copy> Router<T> {
 /// Zero is [`NO_VERB`]. `MAX_ROUTES` keeps the numbers within `u16`.
 fn verb_number(index: usize) -> Option<u16> {
     u16::try_from(index + 1).ok()
-}
-
-fn spans(template: &Template) -> SmallVec<[Span; 4]> {
-    let variables = template.variables().iter();
-    variables
-        .map(|variable| {
-            let segments = &variable.segments;
-            let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
-            // A template is shorter than a path may be, which is far less than `u16` holds.
-            Span {
-                start: segments.start as u16,
-                end: (!has_rest).then_some(segments.end as u16),
-                is_multi: variable.is_multi,
-            }
-        })
-        .collect()
-}
-
-/// The captures are filled in where they are returned: moving them takes longer than that.
-#[inline(never)]
-fn matched<'r, 'p, T: Copy>(route: &'r Compiled<T>, path: Reading<'_, 'p>) -> Lookup<'r, 'p, T> {
-    let mut lookup = Lookup::Match(Match {
-        target: route.target,
-        template: &route.template,
-        captures: Captures::new(),
-    });
-    if let Lookup::Match(found) = &mut lookup {
-        let captures = &mut found.captures;
-        if path.has_escape() {
-            captures.extend(decoded_captures(&route.spans, path));
-        } else {
-            for (variable, span) in route.spans.iter().enumerate() {
-                captures.push(Capture {
-                    variable,
-                    value: Cow::Borrowed(path.raw(span.segments(path))),
-                });
-            }
-        }
-    }
-    lookup
-}
-
-#[cold]
-fn decoded_captures<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
-    let values = spans.iter().enumerate().map(|(variable, span)| Capture {
-        variable,
-        value: path.value(span.segments(path), span.is_multi),
-    });
-    values.collect()
 }
 
 /// The value of `Allow`, each method once, in an order that does not depend on that of the routes.

@@ -7,6 +7,7 @@ use std::{borrow::Cow, ops::Range};
 
 use memchr::memrchr;
 
+use super::key::Key;
 use crate::percent::{self, PercentFault};
 
 /// The longest path in bytes, as sent.
@@ -247,7 +248,7 @@ impl<'p> Reading<'_, 'p> {
         self.path.count
     }
 
-    /// Whether every segment can be read with [`Self::words`] and is what it stands for: the path is short, nothing is
+    /// Whether every segment has a [`Self::key`] and is what it stands for: the path is short, nothing is
     /// escaped and no segment empty.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
@@ -256,31 +257,14 @@ impl<'p> Reading<'_, 'p> {
         path.text.len() <= SHORT && !(path.is_escaped | path.has_gap | is_last_empty)
     }
 
-    /// The first eight bytes of a segment of a plain path, the next eight, and its length. What lies behind its end is
-    /// zero.
+    /// The bytes of a segment of a plain path, as [`Key`] has them.
     #[inline]
-    pub(super) fn words(&self, index: usize) -> (u64, u64, usize) {
-        // Of which bytes the words keep, by length: a load instead of branches.
-        const KEPT: [(u64, u64); 17] = {
-            let mut kept = [(0, 0); 17];
-            let mut length = 1;
-            while length < 17 {
-                kept[length] = match length {
-                    ..8 => ((1 << (8 * length)) - 1, 0),
-                    8..16 => (u64::MAX, (1 << (8 * (length - 8))) - 1),
-                    _ => (u64::MAX, u64::MAX),
-                };
-                length += 1;
-            }
-            kept
-        };
-        let start = |index| self.path.starts.get(index).copied().unwrap_or_default();
-        let from = usize::from(start(index));
-        let length = self.end.min(usize::from(start(index + 1)).wrapping_sub(1)) - from;
+    pub(super) fn key(&self, index: usize) -> Key {
+        let start = |index| usize::from(self.path.starts.get(index).copied().unwrap_or_default());
+        let (from, next) = (start(index), start(index + 1));
+        let length = self.end.min(next.wrapping_sub(1)).wrapping_sub(from);
         let bytes = self.path.padded.get(from..).and_then(<[u8]>::first_chunk);
-        let both = u128::from_le_bytes(*bytes.unwrap_or(&[0; 16]));
-        let (first, second) = KEPT.get(length.min(16)).copied().unwrap_or_default();
-        (both as u64 & first, (both >> 64) as u64 & second, length)
+        Key::new(bytes.unwrap_or(&[0; 16]), length)
     }
 
     /// Where some neighbouring segments lie. What starts behind the end of the path ends before it starts.
