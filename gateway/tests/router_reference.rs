@@ -81,6 +81,72 @@ fn path() -> impl Strategy<Value = String> {
         })
 }
 
+/// Literals that agree in their first or last eight or sixteen bytes, and some of every length around those.
+const WORDS: [&str; 14] = [
+    "v1",
+    "v2",
+    "wallets",
+    "payments",
+    "payments1",
+    "payments-refunds",
+    "payments-refunds1",
+    "payments-refunds2",
+    "payments-rejected",
+    "organisation-memberships-of-users",
+    "organisation-memberships-in-users",
+    "caf%C3%A9",
+    "a:v",
+    "x",
+];
+
+/// Templates of many shapes over longer words: more segments, and more shapes for one number of them, than are indexed.
+fn wide_template() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![
+        3 => prop::sample::select(&WORDS[..4]).prop_map(str::to_owned),
+        2 => prop::sample::select(&WORDS[..]).prop_map(str::to_owned),
+        3 => Just("*".to_owned()),
+    ];
+    let rest = prop_oneof![6 => Just(""), 1 => Just("/**")];
+    let verb = prop_oneof![4 => Just(""), 1 => Just(":v"), 1 => Just(":cancel")];
+    let count = prop_oneof![5 => 1_usize..5, 1 => 5_usize..16];
+    count
+        .prop_flat_map(move |count| prop::collection::vec(segment.clone(), count))
+        .prop_flat_map(move |segments| (Just(segments), rest.clone(), verb.clone()))
+        .prop_map(|(segments, rest, verb)| format!("/{}{rest}{verb}", segments.join("/")))
+}
+
+/// What to change in a template to make a path of it: by segment, a word for a star, or another text for anything.
+fn wide_path(template: &str, changes: &[(usize, usize)], tail: &str) -> String {
+    let body = template.trim_start_matches('/');
+    let mut segments: Vec<&str> = body.split('/').collect();
+    for (segment, (word, kind)) in segments.iter_mut().zip(changes) {
+        let other = match kind {
+            0 => "",
+            1 => "%70ayments",
+            2 => "payments-refunds1-",
+            _ => WORDS[word % WORDS.len()],
+        };
+        if *kind < 4 || segment.starts_with('*') {
+            *segment = other;
+        }
+    }
+    format!("/{}{tail}", segments.join("/"))
+}
+
+fn wide_method() -> impl Strategy<Value = RouteMethod> {
+    let only = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::HEAD,
+        Method::from_bytes(b"PURGE").unwrap(),
+    ];
+    prop_oneof![
+        5 => prop::sample::select(only.to_vec()).prop_map(RouteMethod::Only),
+        1 => Just(RouteMethod::Any),
+    ]
+}
+
 fn request_method() -> impl Strategy<Value = Method> {
     prop_oneof![
         Just(Method::GET),
@@ -100,38 +166,82 @@ fn shape(method: &RouteMethod, template: &Template) -> (String, Vec<Segment>, Op
     )
 }
 
+fn compile(routes: &[(RouteMethod, Template)]) -> Router<usize> {
+    let compiled = routes
+        .iter()
+        .enumerate()
+        .map(|(target, (method, template))| Route {
+            method: method.clone(),
+            template: template.text().to_owned(),
+            target,
+        });
+    Router::new(compiled.collect()).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+/// The candidates without those that match the same paths as one before them.
+fn distinct(candidates: Vec<(RouteMethod, String)>) -> Vec<(RouteMethod, Template)> {
+    let mut routes: Vec<(RouteMethod, Template)> = Vec::new();
+    for (method, text) in candidates {
+        let template = Template::parse(&text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        if routes
+            .iter()
+            .all(|(m, t)| shape(m, t) != shape(&method, &template))
+        {
+            routes.push((method, template));
+        }
+    }
+    routes
+}
+
+fn outcome(router: &Router<usize>, method: &Method, path: &str) -> Outcome {
+    match router.lookup(method, path) {
+        Lookup::Match(found) => {
+            let mut captures = found.captures.iter().enumerate();
+            assert!(captures.all(|(n, capture)| capture.variable == n));
+            let values = found.captures.iter().map(|c| c.value.to_string());
+            Outcome::Found(found.target, values.collect())
+        }
+        Lookup::MethodNotAllowed { allow } => {
+            Outcome::Allow(allow.iter().map(ToString::to_string).collect())
+        }
+        Lookup::NotFound => Outcome::NotFound,
+        Lookup::Malformed(fault) => panic!("{path}: {fault}"),
+    }
+}
+
 proptest! {
     #[test]
     fn the_router_agrees_with_the_reference(
         candidates in prop::collection::vec((method(), template()), 1..14),
         requests in prop::collection::vec((request_method(), path()), 1..24),
     ) {
-        let mut routes: Vec<(RouteMethod, Template)> = Vec::new();
-        for (method, text) in candidates {
-            let template = Template::parse(&text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
-            if routes.iter().all(|(m, t)| shape(m, t) != shape(&method, &template)) {
-                routes.push((method, template));
-            }
-        }
-        let compiled = routes.iter().enumerate().map(|(target, (method, template))| Route {
-            method: method.clone(),
-            template: template.text().to_owned(),
-            target,
-        });
-        let router = Router::new(compiled.collect()).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let routes = distinct(candidates);
+        let router = compile(&routes);
         for (method, path) in requests {
-            let outcome = match router.lookup(&method, &path) {
-                Lookup::Match(found) => {
-                    prop_assert!(found.captures.iter().enumerate().all(|(n, capture)| capture.variable == n));
-                    Outcome::Found(found.target, found.captures.iter().map(|c| c.value.to_string()).collect())
-                }
-                Lookup::MethodNotAllowed { allow } => {
-                    Outcome::Allow(allow.iter().map(ToString::to_string).collect())
-                }
-                Lookup::NotFound => Outcome::NotFound,
-                Lookup::Malformed(fault) => panic!("{path}: {fault}"),
-            };
-            prop_assert_eq!(outcome, reference::lookup(&routes, &method, &path), "{} {}", method, path);
+            let expected = reference::lookup(&routes, &method, &path);
+            prop_assert_eq!(outcome(&router, &method, &path), expected, "{} {}", method, path);
+        }
+    }
+
+    #[test]
+    fn the_router_agrees_with_the_reference_on_many_shapes(
+        candidates in prop::collection::vec((wide_method(), wide_template()), 1..40),
+        requests in prop::collection::vec(
+            (
+                request_method(),
+                any::<prop::sample::Index>(),
+                prop::collection::vec((0..WORDS.len(), 0_usize..40), 16),
+                prop::sample::select(&["", "", "", "/", ":v", ":cancel", ":cancel/", ":", "/x", "/x:v", "//"][..]),
+            ),
+            1..40,
+        ),
+    ) {
+        let routes = distinct(candidates);
+        let router = compile(&routes);
+        for (method, template, changes, tail) in requests {
+            let path = wide_path(template.get(&routes).1.text(), &changes, tail);
+            let expected = reference::lookup(&routes, &method, &path);
+            prop_assert_eq!(outcome(&router, &method, &path), expected, "{} {}", method, path);
         }
     }
 

@@ -10,8 +10,13 @@
 //!   matches neither a literal nor `*`. A `**` takes whatever follows, empty segments too.
 //! - Values are percent-decoded after the split: wholly for a variable of one segment, all but `%2F` for one of several
 //!   (see `google/api/http.proto`).
-//! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `trie` says why.
+//! - A lookup takes bounded time and allocates nothing but the values that had to be decoded. `index` and `trie` say why.
+//!
+//! `path` splits the path, `index` finds the usual route at once, and `trie` finds all others by these rules.
 
+mod captures;
+mod index;
+mod key;
 mod literals;
 mod path;
 mod trie;
@@ -25,8 +30,10 @@ pub use path::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS, PathFault};
 
 use crate::{
     percent::DecodedBytes,
-    template::{Segment, Template, TemplateFault},
+    template::{Template, TemplateFault},
 };
+use captures::{Spans, captures, spans};
+use index::{Index, Indexed, NotIndexed};
 use path::{Path, Reading};
 use trie::{NO_VERB, Query, Trie};
 
@@ -137,22 +144,14 @@ pub enum Lookup<'r, 'p, T> {
 struct Compiled<T> {
     template: Template,
     target: T,
-    spans: SmallVec<[Span; 4]>,
-}
-
-/// The segments a variable takes.
-#[derive(Clone, Copy)]
-struct Span {
-    start: u16,
-    /// None for a variable that ends in `**`.
-    end: Option<u16>,
-    is_multi: bool,
+    spans: Spans,
 }
 
 /// The compiled routes of a surface.
 pub struct Router<T> {
     routes: Vec<Compiled<T>>,
     trie: Trie,
+    index: Index,
     /// The verbs in use, sorted; a verb's number is its index plus one.
     verbs: Vec<Box<str>>,
 }
@@ -202,30 +201,48 @@ impl<T: Copy> Router<T> {
         let mut router = Self {
             routes: Vec::with_capacity(parsed.len()),
             trie: Trie::new(),
+            index: Index::default(),
             verbs,
         };
+        let mut answers = Vec::with_capacity(parsed.len());
         for (method, route) in parsed {
-            if let Err(fault) = router.insert(method, route) {
-                faults.push(fault);
+            let verb = router.verb(&route.template);
+            match router.insert(&method, verb, route) {
+                Ok(()) => answers.push((method, verb)),
+                Err(fault) => faults.push(fault),
             }
         }
-        if faults.is_empty() {
-            Ok(router)
-        } else {
-            Err(faults)
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let indexed = router.routes.iter().zip(&answers).enumerate();
+        router.index = Index::new(indexed.map(|(route, (compiled, (method, verb)))| Indexed {
+            segments: compiled.template.segments(),
+            verb: *verb,
+            method,
+            route,
+        }));
+        Ok(router)
     }
 
-    fn insert(&mut self, method: RouteMethod, route: Compiled<T>) -> Result<(), RouteFault> {
-        let template = &route.template;
+    fn verb(&self, template: &Template) -> u16 {
         let index = template.verb().and_then(|verb| {
             self.verbs
                 .binary_search_by(|other| (**other).cmp(verb))
                 .ok()
         });
-        let verb = index.and_then(verb_number).unwrap_or(NO_VERB);
+        index.and_then(verb_number).unwrap_or(NO_VERB)
+    }
+
+    fn insert(
+        &mut self,
+        method: &RouteMethod,
+        verb: u16,
+        route: Compiled<T>,
+    ) -> Result<(), RouteFault> {
+        let template = &route.template;
         self.trie
-            .insert(template.segments(), verb, &method, self.routes.len())
+            .insert(template.segments(), verb, method, self.routes.len())
             .map_err(|other| {
                 let first = self
                     .routes
@@ -233,7 +250,7 @@ impl<T: Copy> Router<T> {
                     .map(|other| other.template.text().to_owned())
                     .unwrap_or_default();
                 RouteFault::Ambiguous {
-                    method,
+                    method: method.clone(),
                     first,
                     second: template.text().to_owned(),
                 }
@@ -256,21 +273,17 @@ impl<T: Copy> Router<T> {
             verb: NO_VERB,
             method,
         };
-        let found = with_verb
-            .iter()
-            .chain([&plain])
-            .find_map(|query| Some((self.trie.find(query)?, query)));
-        if let Some((route, query)) = found
-            && let Some(Compiled {
-                template,
-                target,
-                spans,
-            }) = self.routes.get(route)
-        {
+        let mut query = with_verb.as_ref().unwrap_or(&plain);
+        let mut found = self.find(query);
+        if found.is_none() && query.verb != NO_VERB {
+            query = &plain;
+            found = self.find(query);
+        }
+        if let Some(route) = found {
             return Lookup::Match(Match {
-                target: *target,
-                template,
-                captures: captures(spans, query.path),
+                target: route.target,
+                template: &route.template,
+                captures: captures(&route.spans, query.path),
             });
         }
         let mut methods = Vec::new();
@@ -284,6 +297,13 @@ impl<T: Copy> Router<T> {
                 allow: allow(&methods),
             }
         }
+    }
+
+    #[inline]
+    fn find(&self, query: &Query<'_, '_>) -> Option<&Compiled<T>> {
+        let indexed = self.index.find(query);
+        let route = indexed.unwrap_or_else(|NotIndexed| self.trie.find(query))?;
+        self.routes.get(route)
     }
 
     /// The path without its verb and the verb's number, if the path ends in a verb that some route has.
@@ -306,34 +326,6 @@ impl<T: Copy> Router<T> {
 /// Zero is [`NO_VERB`]. `MAX_ROUTES` keeps the numbers within `u16`.
 fn verb_number(index: usize) -> Option<u16> {
     u16::try_from(index + 1).ok()
-}
-
-fn spans(template: &Template) -> SmallVec<[Span; 4]> {
-    let variables = template.variables().iter();
-    variables
-        .map(|variable| {
-            let segments = &variable.segments;
-            let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
-            // A template is shorter than a path may be, which is far less than `u16` holds.
-            Span {
-                start: segments.start as u16,
-                end: (!has_rest).then_some(segments.end as u16),
-                is_multi: variable.is_multi,
-            }
-        })
-        .collect()
-}
-
-#[inline]
-fn captures<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
-    let values = spans.iter().enumerate().map(|(variable, span)| {
-        let end = span.end.map_or(path.count(), usize::from);
-        Capture {
-            variable,
-            value: path.value(usize::from(span.start)..end, span.is_multi),
-        }
-    });
-    values.collect()
 }
 
 /// The value of `Allow`, each method once, in an order that does not depend on that of the routes.

@@ -1,4 +1,5 @@
-//! The trie behind the router: one node for each distinct beginning of a template.
+//! The trie behind the router: one node for each distinct beginning of a template. It answers what the index leaves, and
+//! what methods a path has.
 //!
 //! **Order.** At each segment the literal child is tried before the `*` child, and that before the `**` that ends here;
 //! what fails is taken back, so a route is found if there is one.
