@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::fault::{ErrorContext, ErrorReply, Fault};
 
@@ -20,16 +21,20 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Detail<'a>>,
+    errors: Vec<Violation<'a>>,
+    /// What the service's `google.rpc.Status` says besides; the members above tell all of the gateway's own refusals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
-struct Detail<'a> {
+struct Violation<'a> {
     field: &'a str,
     detail: &'a str,
 }
 
-/// The fault as problem details: besides the members of the RFC the machine-readable `reason` and the fields at fault.
+/// The fault as problem details: besides the members of the RFC the machine-readable `reason`, the fields at fault
+/// and the details of the service's status.
 pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
     let problem = Problem {
         kind: "about:blank",
@@ -41,11 +46,12 @@ pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
         errors: fault
             .violations
             .iter()
-            .map(|violation| Detail {
+            .map(|violation| Violation {
                 field: &violation.field,
                 detail: &violation.description,
             })
             .collect(),
+        details: context.types.print(&fault.details),
     };
     ErrorReply {
         status: fault.status,

@@ -298,11 +298,7 @@ impl Site {
         path: &str,
         headers: &HeaderMap,
     ) -> Response<Body> {
-        let context = ErrorContext {
-            method,
-            path,
-            headers,
-        };
+        let context = ErrorContext::new(method, path, headers);
         let rendered = self.errors.render(fault, context);
         let body = Body::new(http_body_util::Full::from(rendered.body));
         let mut response = Response::new(body);
@@ -367,6 +363,7 @@ fn options(config: &config::Surface) -> Result<SurfaceOptions, Vec<String>> {
         profile: config.json.into(),
         has_forms: config.forms,
         has_problem_json: true,
+        has_debug_details: config.debug_details,
         has_entity_tags: config.entity_tags,
         compress_from_bytes: config.compress_from_bytes,
         has_grpc_gzip: config.grpc_gzip,

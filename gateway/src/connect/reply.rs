@@ -103,7 +103,7 @@ pub(super) fn print(
         Err(status) => (
             http_status(status.code()),
             HeaderValue::from_static("application/json"),
-            error::body(&methods.codec, &status).into(),
+            error::body(&methods.details, &status).into(),
         ),
     };
     let compressed = encoding::compress(call.reply_encoding, &body);

@@ -177,7 +177,7 @@ impl Writer {
     fn write_end(&self, status: &Status, trailers: &HeaderMap, out: &mut Vec<u8>) {
         let is_error = status.code() != Code::Ok;
         let status = self.refusal.get().filter(|_| is_error).unwrap_or(status);
-        let end = error::end_stream(&self.methods.codec, status, trailers);
+        let end = error::end_stream(&self.methods.details, status, trailers);
         self.write_envelope(END, &end, out);
     }
 

@@ -21,10 +21,15 @@ pub(super) const PROBLEM: &str = "Problem";
 
 /// Problem details as a JSON Schema.
 pub(super) fn problem_schema() -> Value {
-    let detail = json!({
+    let violation = json!({
         "type": "object",
         "properties": { "field": { "type": "string" }, "detail": { "type": "string" } },
         "required": ["field", "detail"],
+    });
+    let detail = json!({
+        "type": "object",
+        "properties": { "@type": { "type": "string" } },
+        "required": ["@type"],
     });
     json!({
         "type": "object",
@@ -36,7 +41,8 @@ pub(super) fn problem_schema() -> Value {
             "detail": { "type": "string" },
             "instance": { "type": "string" },
             "reason": { "type": "string", "description": "A code for programs." },
-            "errors": { "type": "array", "description": "The fields that are wrong.", "items": detail },
+            "errors": { "type": "array", "description": "The fields that are wrong.", "items": violation },
+            "details": { "type": "array", "description": "The details of the status, as google.rpc.Status has them.", "items": detail },
         },
         "required": ["type", "title", "status", "detail", "instance"],
     })
@@ -235,11 +241,7 @@ fn responses(surface: &Surface, fault: &Fault) -> Vec<(StatusCode, String, Value
         "x-request-id",
         HeaderValue::from_static("0b6b3f5c-6d38-4f0c-9d0c-8f1f6f2f2a11"),
     );
-    let context = ErrorContext {
-        method: &Method::GET,
-        path: "/",
-        headers: &headers,
-    };
+    let context = ErrorContext::new(&Method::GET, "/", &headers);
     let own = (surface.options.errors.render(fault, context), SCHEMA);
     let has_problem = surface.options.has_problem_json;
     let problem = has_problem.then(|| (problem::render(fault, context), PROBLEM));

@@ -34,6 +34,8 @@ pub struct Surface {
     pub forms: bool,
     /// The body of errors.
     pub errors: ErrorBody,
+    /// Whether a `google.rpc.DebugInfo` among the details of an error is shown.
+    pub debug_details: bool,
     /// Bytes of a request body that becomes one message, decompressed; of a stream, of each message.
     pub max_body_bytes: usize,
     /// Bytes of one message of a reply, decompressed.
@@ -75,6 +77,7 @@ impl Default for Surface {
             auto_mapping: false,
             forms: false,
             errors: ErrorBody::default(),
+            debug_details: false,
             max_body_bytes: limits.max_body_bytes,
             max_reply_bytes: limits.max_reply_bytes,
             body_timeout_ms: milliseconds(limits.body_timeout),

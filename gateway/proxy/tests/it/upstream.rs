@@ -4,6 +4,8 @@ use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response};
+use prost::Message;
+use prost_types::Any;
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -11,12 +13,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Status, Streaming,
+    Code, Status, Streaming,
     body::Body,
     server::{Grpc, NamedService, StreamingService, UnaryService},
     service::Routes,
 };
 use tonic_prost::ProstCodec;
+use tonic_types::pb;
 use tower::Service;
 
 /// `shop.v1.GetItemRequest`.
@@ -62,6 +65,7 @@ impl UnaryService<GetItemRequest> for Shop {
             let name = request.into_inner().name;
             match name.as_str() {
                 "missing" => return Err(Status::not_found("there is no such item")),
+                "closed" => return Err(closed()),
                 "slow" => {
                     arrived.notify_one();
                     drop(gate.acquire().await);
@@ -87,6 +91,37 @@ impl UnaryService<GetItemRequest> for Shop {
             Ok(reply)
         })
     }
+}
+
+/// The details of [`closed`]: one that every client knows, one of the server's own, and one of nobody's.
+pub(crate) fn closed_details() -> Vec<u8> {
+    let info = pb::ErrorInfo {
+        reason: "CLOSED".to_owned(),
+        domain: "shop.v1".to_owned(),
+        metadata: [("day".to_owned(), "Sunday".to_owned())].into(),
+    };
+    let item = Item {
+        name: "lamp".to_owned(),
+        ..Item::default()
+    };
+    let any = |name: &str, value| Any {
+        type_url: format!("type.googleapis.com/{name}"),
+        value,
+    };
+    let status = pb::Status {
+        code: 9,
+        message: "closed".to_owned(),
+        details: vec![
+            any("google.rpc.ErrorInfo", info.encode_to_vec()),
+            any("shop.v1.Item", item.encode_to_vec()),
+            any("elsewhere.Thing", vec![8, 1]),
+        ],
+    };
+    status.encode_to_vec()
+}
+
+fn closed() -> Status {
+    Status::with_details(Code::FailedPrecondition, "closed", closed_details().into())
 }
 
 /// Gives the item back.
