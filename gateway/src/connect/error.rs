@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use tonic::{Code, Status};
 
-use super::metadata;
+use super::{Methods, metadata};
 use crate::{detail, fault::DetailTypes};
 
 #[derive(Serialize)]
@@ -61,10 +61,13 @@ pub(super) fn body(types: &DetailTypes, status: &Status) -> Vec<u8> {
 }
 
 /// The last message of a stream: how it ended, and the trailing metadata.
-pub(super) fn end_stream(types: &DetailTypes, status: &Status, trailers: &HeaderMap) -> Vec<u8> {
+pub(super) fn end_stream(methods: &Methods, status: &Status, trailers: &HeaderMap) -> Vec<u8> {
     let end = EndStream {
-        error: (status.code() != Code::Ok).then(|| error(types, status)),
-        metadata: Metadata(metadata::trailing(trailers)),
+        error: (status.code() != Code::Ok).then(|| error(&methods.details, status)),
+        metadata: Metadata(metadata::trailing(
+            &methods.options.metadata.replies,
+            trailers,
+        )),
     };
     serde_json::to_vec(&end).unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use prost_reflect::{
 use crate::{
     codec::{Codec, MessageId},
     fault::DetailTypes,
+    metadata::MetadataRules,
     profile::{JsonProfile, Unknown},
     surface::{Deadlines, Limits},
 };
@@ -25,10 +26,12 @@ pub struct ConnectOptions {
     pub deadlines: Deadlines,
     /// How JSON is read and written. Clients expect the default: ProtoJSON, of which they may know more than the gateway.
     pub profile: JsonProfile,
+    /// Which headers become metadata, and which metadata headers, besides those of the protocol itself.
+    pub metadata: MetadataRules,
 }
 
 impl Default for ConnectOptions {
-    /// The gateway's own limits, no deadline, and ProtoJSON whose unknown fields and enum names are ignored.
+    /// The gateway's own limits, no deadline, the usual headers, and ProtoJSON whose unknown fields and enum names are ignored.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -38,6 +41,7 @@ impl Default for ConnectOptions {
                 unknown_enums: Unknown::Ignore,
                 ..JsonProfile::default()
             },
+            metadata: MetadataRules::default(),
         }
     }
 }

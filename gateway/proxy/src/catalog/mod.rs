@@ -11,7 +11,7 @@ use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use pulpo_gateway::{
     connect::{ConnectOptions, Methods},
     fault::{ErrorContext, ErrorFormat, Fault},
-    metadata::PassFault,
+    metadata::{MetadataRules, PassFault},
     surface::{Surface, SurfaceHandle, SurfaceOptions},
 };
 use tonic::{Code, body::Body};
@@ -217,7 +217,7 @@ impl Site {
             faults.push("its upstreams have no services".to_owned());
         }
         if config.connect {
-            match Methods::compile(&pool, &services, connect_options(config)) {
+            match Methods::compile(&pool, &services, connect_options(config)?) {
                 Ok(methods) => self.connect = Some(Arc::new(methods)),
                 Err(fault) => faults.push(fault),
             }
@@ -348,17 +348,21 @@ fn absent(config: &config::Surface, pool: &DescriptorPool) -> Vec<String> {
         .collect()
 }
 
-fn connect_options(config: &config::Surface) -> ConnectOptions {
-    ConnectOptions {
+fn connect_options(config: &config::Surface) -> Result<ConnectOptions, Vec<String>> {
+    Ok(ConnectOptions {
         limits: config.limits(),
         deadlines: config.deadlines(),
+        metadata: rules(config)?,
         ..ConnectOptions::default()
-    }
+    })
+}
+
+fn rules(config: &config::Surface) -> Result<MetadataRules, Vec<String>> {
+    let rules = config.headers.rules();
+    rules.map_err(|faults| faults.iter().map(PassFault::to_string).collect())
 }
 
 fn options(config: &config::Surface) -> Result<SurfaceOptions, Vec<String>> {
-    let metadata = config.headers.rules();
-    let faults = |f: Vec<PassFault>| f.iter().map(ToString::to_string).collect::<Vec<_>>();
     Ok(SurfaceOptions {
         profile: config.json.into(),
         has_forms: config.forms,
@@ -370,7 +374,7 @@ fn options(config: &config::Surface) -> Result<SurfaceOptions, Vec<String>> {
         limits: config.limits(),
         deadlines: config.deadlines(),
         streams: config.streams.into(),
-        metadata: metadata.map_err(faults)?,
+        metadata: rules(config)?,
         ..SurfaceOptions::new(&*config.name, Arc::new(Errors::new(config.errors)))
     })
 }
