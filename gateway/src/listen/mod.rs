@@ -2,8 +2,11 @@
 //!
 //! HTTP/1.1 and HTTP/2 on the same port. A connection has a time to show which of the two it speaks (`opening`), a time
 //! for each request's head, and another, longer one to stay silent between requests (`heads`). Its streams, header
-//! bytes and header count are bounded, and so are connections as a whole, by slots that listeners share.
+//! bytes and header count are bounded, and so are connections as a whole, by slots that listeners share. `door` and `cors`
+//! are what services behind listeners have in common.
 
+mod cors;
+mod door;
 mod heads;
 mod opening;
 mod stall;
@@ -27,6 +30,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::{
+    cors::cors,
+    door::{FORWARDED_FOR, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
+};
 use heads::Heads;
 use opening::Opening;
 use stall::{Replies, Writes};

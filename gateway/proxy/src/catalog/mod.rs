@@ -11,6 +11,7 @@ use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use pulpo_gateway::{
     connect::{ConnectOptions, Methods},
     fault::{ErrorContext, ErrorFormat, Fault},
+    listen::cors,
     metadata::{MetadataRules, PassFault},
     surface::{Surface, SurfaceHandle, SurfaceOptions},
 };
@@ -19,7 +20,6 @@ use tower_http::cors::CorsLayer;
 
 use crate::{
     config::{self, Config},
-    cors,
     descriptors::{Files, map_unmapped},
     errors::Errors,
     metrics::{Metrics, Route},
@@ -176,7 +176,7 @@ impl Site {
             connect: None,
             rpcs: HashMap::default(),
             default,
-            cors: cors::layer(&config.cors_origins),
+            cors: (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins, [])),
             errors: Errors::new(config.errors),
             has_auto_mapping: config.auto_mapping,
         };
