@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
 use crate::fault::{ErrorContext, ErrorReply, Fault};
 
@@ -60,4 +60,37 @@ pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
         // Texts and numbers always serialise.
         body: serde_json::to_vec(&problem).unwrap_or_default(),
     }
+}
+
+/// Problem details as a JSON Schema.
+pub fn schema() -> Value {
+    let violation = json!({
+        "type": "object",
+        "properties": { "field": { "type": "string" }, "detail": { "type": "string" } },
+        "required": ["field", "detail"],
+    });
+    json!({
+        "type": "object",
+        "description": "Problem details (RFC 9457).",
+        "properties": {
+            "type": { "type": "string", "format": "uri-reference" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+            "instance": { "type": "string" },
+            "reason": { "type": "string", "description": "A code for programs." },
+            "errors": { "type": "array", "description": "The fields that are wrong.", "items": violation },
+            "details": { "type": "array", "description": "The details of the status, as google.rpc.Status has them.", "items": detail_schema() },
+        },
+        "required": ["type", "title", "status", "detail", "instance"],
+    })
+}
+
+/// A detail of `google.rpc.Status` as a JSON Schema: an `Any` of whatever type.
+pub fn detail_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "@type": { "type": "string" } },
+        "required": ["@type"],
+    })
 }

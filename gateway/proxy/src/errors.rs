@@ -6,7 +6,7 @@ use pulpo_gateway::{
     problem,
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
 use crate::config::ErrorBody;
 
@@ -19,6 +19,23 @@ impl Errors {
     /// Errors with this body.
     pub fn new(body: ErrorBody) -> Self {
         Self { body }
+    }
+
+    /// The JSON Schema of the body.
+    pub fn schema(&self) -> Value {
+        if self.body == ErrorBody::Problem {
+            return problem::schema();
+        }
+        json!({
+            "type": "object",
+            "description": "google.rpc.Status",
+            "properties": {
+                "code": { "type": "integer", "description": "A code of google.rpc.Code." },
+                "message": { "type": "string" },
+                "details": { "type": "array", "items": problem::detail_schema() },
+            },
+            "required": ["code", "message", "details"],
+        })
     }
 }
 

@@ -236,6 +236,9 @@ impl Service<Request<Incoming>> for Dispatch {
             }
             return Box::pin(GrpcWebLayer::new().layer(backend).call(request));
         }
+        if let Some(page) = self.site.pages.as_ref().and_then(|p| p.answer(&request)) {
+            return Box::pin(ready(Ok(page)));
+        }
         if let Some(methods) = &self.site.connect
             && self.site.is_connect(&request)
         {

@@ -19,35 +19,6 @@ pub(super) const SCHEMA: &str = "Error";
 /// The component of problem details (RFC 9457).
 pub(super) const PROBLEM: &str = "Problem";
 
-/// Problem details as a JSON Schema.
-pub(super) fn problem_schema() -> Value {
-    let violation = json!({
-        "type": "object",
-        "properties": { "field": { "type": "string" }, "detail": { "type": "string" } },
-        "required": ["field", "detail"],
-    });
-    let detail = json!({
-        "type": "object",
-        "properties": { "@type": { "type": "string" } },
-        "required": ["@type"],
-    });
-    json!({
-        "type": "object",
-        "description": "Problem details (RFC 9457).",
-        "properties": {
-            "type": { "type": "string", "format": "uri-reference" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "instance": { "type": "string" },
-            "reason": { "type": "string", "description": "A code for programs." },
-            "errors": { "type": "array", "description": "The fields that are wrong.", "items": violation },
-            "details": { "type": "array", "description": "The details of the status, as google.rpc.Status has them.", "items": detail },
-        },
-        "required": ["type", "title", "status", "detail", "instance"],
-    })
-}
-
 /// What a route is, for the errors it can give.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Traits {

@@ -7,6 +7,7 @@
 )]
 
 mod descriptors;
+mod docs;
 mod drain;
 mod gateway;
 mod grpc;
