@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod details;
+mod gzip;
 mod unmatched;
 
 use std::{

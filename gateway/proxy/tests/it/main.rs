@@ -11,6 +11,7 @@ mod docs;
 mod drain;
 mod gateway;
 mod grpc;
+mod gzip;
 mod outage;
 mod program;
 mod reload;
