@@ -3,13 +3,23 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use prost::Message as _;
+use prost_reflect::prost_types;
+use serde_json::value::RawValue;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::pb;
+
+use crate::detail;
+pub use crate::detail::{Detail, DetailTypes};
 
 /// `google.rpc.ErrorInfo.domain` of the gateway's own refusals.
 pub const DOMAIN: &str = "gateway.pulpo";
 
 const HTTP_STATUS: &str = "http_status";
+
+const ERROR_INFO: &str = "google.rpc.ErrorInfo";
+const BAD_REQUEST: &str = "google.rpc.BadRequest";
+const RETRY_INFO: &str = "google.rpc.RetryInfo";
 
 /// A failed request.
 #[derive(Clone, Debug)]
@@ -28,6 +38,9 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// The methods the path answers, for 405.
     pub allow: Option<HeaderValue>,
+    /// The details of the status as they came, of which the fields above were read. Empty for a refusal of the gateway
+    /// itself, which has no more to tell than its fields do.
+    pub details: Vec<Detail>,
 }
 
 /// The gRPC paths of the methods that have routes at the path of a request that was refused for its HTTP method or
@@ -45,7 +58,7 @@ pub struct Violation {
 }
 
 /// What a surface may say about the request in an error body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ErrorContext<'a> {
     /// The HTTP method.
     pub method: &'a Method,
@@ -53,6 +66,25 @@ pub struct ErrorContext<'a> {
     pub path: &'a str,
     /// The request's headers.
     pub headers: &'a HeaderMap,
+    /// Which details can be printed with their types.
+    pub types: &'a DetailTypes,
+}
+
+impl<'a> ErrorContext<'a> {
+    /// The context of a request, with the types every surface knows.
+    pub fn new(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> Self {
+        Self {
+            method,
+            path,
+            headers,
+            types: DetailTypes::standard(),
+        }
+    }
+
+    /// `details` of the fault's `google.rpc.Status`, as JSON.
+    pub fn details(&self, fault: &Fault) -> Vec<Box<RawValue>> {
+        self.types.print(&fault.to_details())
+    }
 }
 
 /// An error as it goes to the client.
@@ -90,6 +122,7 @@ impl Fault {
             violations: Vec::new(),
             retry_after: None,
             allow: None,
+            details: Vec::new(),
         }
     }
 
@@ -104,49 +137,108 @@ impl Fault {
 
     /// What a status and its details say.
     pub fn from_status(status: &Status) -> Self {
-        let details = status.get_error_details();
-        let info = details.error_info();
+        let details = detail::read(status.details());
+        let info: Option<pb::ErrorInfo> = detail::find(&details, ERROR_INFO);
+        let bad_request: Option<pb::BadRequest> = detail::find(&details, BAD_REQUEST);
+        let retry_info: Option<pb::RetryInfo> = detail::find(&details, RETRY_INFO);
         let own_status = info
+            .as_ref()
             .filter(|info| info.domain == DOMAIN)
             .and_then(|info| info.metadata.get(HTTP_STATUS)?.parse().ok());
+        let violations = bad_request.map(|bad| bad.field_violations);
+        let violations = violations.into_iter().flatten().map(|v| Violation {
+            field: v.field,
+            description: v.description,
+        });
         Self {
             code: status.code(),
             status: own_status.unwrap_or_else(|| http_status(status.code())),
-            reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
+            reason: info.map(|info| info.reason).unwrap_or_default(),
             message: status.message().to_owned(),
-            violations: details
-                .bad_request()
-                .map(|bad| bad.field_violations.as_slice())
-                .unwrap_or_default()
-                .iter()
-                .map(|v| Violation {
-                    field: v.field.clone(),
-                    description: v.description.clone(),
-                })
-                .collect(),
-            retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
+            violations: violations.collect(),
+            retry_after: retry_info.and_then(|retry| retry.retry_delay?.try_into().ok()),
             allow: None,
+            details: detail::bounded(details)
+                .into_iter()
+                .map(|detail| with_http_status(detail, None))
+                .collect(),
         }
     }
 
     /// The fault as a status, to travel through a gRPC stack and come back as it was.
     pub fn to_status(&self) -> Status {
-        let mut details = ErrorDetails::new();
-        let metadata = HashMap::from([(HTTP_STATUS.to_owned(), self.status.as_u16().to_string())]);
-        details.set_error_info(self.reason.as_str(), DOMAIN, metadata);
-        for violation in &self.violations {
-            details.add_bad_request_violation(
-                violation.field.as_str(),
-                violation.description.as_str(),
-            );
+        let details = self.to_details().into_iter();
+        let status = pb::Status {
+            code: self.code.into(),
+            message: self.message.clone(),
+            details: details
+                .map(|detail| with_http_status(detail, Some(self.status)).into_any())
+                .collect(),
+        };
+        Status::with_details(
+            self.code,
+            self.message.clone(),
+            status.encode_to_vec().into(),
+        )
+    }
+
+    /// Everything it tells as details of a status.
+    pub fn to_details(&self) -> Vec<Detail> {
+        if !self.details.is_empty() {
+            return self.details.clone();
         }
-        Status::with_error_details(self.code, self.message.clone(), details)
+        let info = pb::ErrorInfo {
+            reason: self.reason.clone(),
+            domain: DOMAIN.to_owned(),
+            metadata: HashMap::new(),
+        };
+        let violations = self
+            .violations
+            .iter()
+            .map(|v| pb::bad_request::FieldViolation {
+                field: v.field.clone(),
+                description: v.description.clone(),
+                ..Default::default()
+            });
+        let bad_request = (!self.violations.is_empty()).then(|| pb::BadRequest {
+            field_violations: violations.collect(),
+        });
+        let retry_info = self.retry_after.map(|wait| pb::RetryInfo {
+            retry_delay: prost_types::Duration::try_from(wait).ok(),
+        });
+        let info = (!self.reason.is_empty()).then_some(info);
+        let details = [
+            info.map(|info| Detail::new(ERROR_INFO, &info)),
+            bad_request.map(|bad| Detail::new(BAD_REQUEST, &bad)),
+            retry_info.map(|retry| Detail::new(RETRY_INFO, &retry)),
+        ];
+        details.into_iter().flatten().collect()
     }
 
     /// The fault as the gRPC reply a layer can give.
     pub fn to_response(&self) -> Response<tonic::body::Body> {
         self.to_status().into_http()
     }
+}
+
+/// The gateway's own `ErrorInfo` with this HTTP status in its metadata, or without any, which is nothing for clients. Other
+/// details stay as they are.
+fn with_http_status(detail: Detail, status: Option<StatusCode>) -> Detail {
+    if detail.name() != ERROR_INFO {
+        return detail;
+    }
+    let Ok(mut info) = pb::ErrorInfo::decode(&*detail.value) else {
+        return detail;
+    };
+    if info.domain != DOMAIN {
+        return detail;
+    }
+    info.metadata.remove(HTTP_STATUS);
+    if let Some(status) = status {
+        let text = status.as_u16().to_string();
+        info.metadata.insert(HTTP_STATUS.to_owned(), text);
+    }
+    Detail::new(ERROR_INFO, &info)
 }
 
 /// The HTTP status of a gRPC code, by google.rpc.Code.

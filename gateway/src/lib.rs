@@ -10,6 +10,7 @@ pub mod codec;
 mod compress;
 pub mod connect;
 pub mod deadline;
+mod detail;
 pub mod fault;
 mod frame;
 pub mod framing;

@@ -59,8 +59,8 @@ impl Default for MetadataRules {
     }
 }
 
-/// Names that may pass, some under another name. What describes the HTTP message itself, and what gRPC keeps for itself,
-/// never passes.
+/// Names that may pass, some under another name. What describes the HTTP message itself, and what gRPC and Connect keep
+/// for themselves, never passes.
 #[derive(Clone, Debug, Default)]
 pub struct PassList {
     exact: HashMap<HeaderName, HeaderName, RandomState>,
@@ -76,7 +76,7 @@ pub enum PassFault {
     #[error("'{0}' is not a header name")]
     Name(String),
     /// The name is one that never passes.
-    #[error("'{0}' belongs to HTTP or to gRPC itself and cannot pass")]
+    #[error("'{0}' belongs to HTTP, gRPC or Connect itself and cannot pass")]
     Reserved(String),
 }
 
@@ -133,13 +133,24 @@ impl PassList {
 
     /// Copies what passes. Answers the name of a binary header whose value is no base64, which is not copied.
     pub(crate) fn copy(&self, from: &HeaderMap, to: &mut HeaderMap) -> Result<(), HeaderName> {
+        self.each(from, |name, value| {
+            to.append(name.clone(), value.clone());
+        })
+    }
+
+    /// Visits what passes, under the name it passes with. Answers as [`Self::copy`] does.
+    pub(crate) fn each<'h>(
+        &'h self,
+        from: &'h HeaderMap,
+        mut visit: impl FnMut(&'h HeaderName, &'h HeaderValue),
+    ) -> Result<(), HeaderName> {
         let mut refused = None;
         for (name, value) in from {
             let Some(target) = self.target(name) else {
                 continue;
             };
             if is_sound(target, value) {
-                to.append(target.clone(), value.clone());
+                visit(target, value);
             } else {
                 refused = Some(name.clone());
             }
@@ -161,9 +172,10 @@ fn is_sound(name: &HeaderName, value: &HeaderValue) -> bool {
     !name.as_str().ends_with("-bin") || BINARY.decode(value.as_bytes()).is_ok()
 }
 
-/// What describes the HTTP message itself, and names that gRPC and the gateway keep for themselves.
+/// What describes the HTTP message itself, and names that gRPC, Connect and the gateway keep for themselves.
 fn is_reserved(name: &str) -> bool {
     name.starts_with("grpc-")
+        || name.starts_with("connect-")
         || name.starts_with("pulpo-")
         || matches!(
             name,
@@ -239,6 +251,7 @@ mod tests {
             ("te", "b"),
             ("pulpo-http-status", "200"),
             ("grpc-status", "0"),
+            ("connect-timeout-ms", "5"),
         ]);
         PassList::all().copy(&from, &mut to).unwrap();
         assert!(to.is_empty());

@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
 
 use crate::fault::{ErrorContext, ErrorReply, Fault};
 
@@ -20,16 +21,20 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Detail<'a>>,
+    errors: Vec<Violation<'a>>,
+    /// What the service's `google.rpc.Status` says besides; the members above tell all of the gateway's own refusals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
-struct Detail<'a> {
+struct Violation<'a> {
     field: &'a str,
     detail: &'a str,
 }
 
-/// The fault as problem details: besides the members of the RFC the machine-readable `reason` and the fields at fault.
+/// The fault as problem details: besides the members of the RFC the machine-readable `reason`, the fields at fault
+/// and the details of the service's status.
 pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
     let problem = Problem {
         kind: "about:blank",
@@ -41,11 +46,12 @@ pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
         errors: fault
             .violations
             .iter()
-            .map(|violation| Detail {
+            .map(|violation| Violation {
                 field: &violation.field,
                 detail: &violation.description,
             })
             .collect(),
+        details: context.types.print(&fault.details),
     };
     ErrorReply {
         status: fault.status,
@@ -54,4 +60,37 @@ pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
         // Texts and numbers always serialise.
         body: serde_json::to_vec(&problem).unwrap_or_default(),
     }
+}
+
+/// Problem details as a JSON Schema.
+pub fn schema() -> Value {
+    let violation = json!({
+        "type": "object",
+        "properties": { "field": { "type": "string" }, "detail": { "type": "string" } },
+        "required": ["field", "detail"],
+    });
+    json!({
+        "type": "object",
+        "description": "Problem details (RFC 9457).",
+        "properties": {
+            "type": { "type": "string", "format": "uri-reference" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+            "instance": { "type": "string" },
+            "reason": { "type": "string", "description": "A code for programs." },
+            "errors": { "type": "array", "description": "The fields that are wrong.", "items": violation },
+            "details": { "type": "array", "description": "The details of the status, as google.rpc.Status has them.", "items": detail_schema() },
+        },
+        "required": ["type", "title", "status", "detail", "instance"],
+    })
+}
+
+/// A detail of `google.rpc.Status` as a JSON Schema: an `Any` of whatever type.
+pub fn detail_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "@type": { "type": "string" } },
+        "required": ["@type"],
+    })
 }

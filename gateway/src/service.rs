@@ -265,11 +265,7 @@ impl Prepared {
 }
 
 fn context(parts: &Parts) -> ErrorContext<'_> {
-    ErrorContext {
-        method: &parts.method,
-        path: parts.uri.path(),
-        headers: &parts.headers,
-    }
+    ErrorContext::new(&parts.method, parts.uri.path(), &parts.headers)
 }
 
 fn infallible<T>(outcome: Result<T, Infallible>) -> T {

@@ -10,11 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 use pulpo_gateway::{
     connect::{Connect, Methods},
+    listen::{self, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
     openapi::pages::Pages,
     service::Gateway,
     services::Services,
@@ -23,30 +23,20 @@ use pulpo_gateway::{
 use tonic::body::Body;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Service, ServiceExt};
-use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
+use tower_http::cors::Cors;
 use tower_layer::Layer;
-use uuid::Uuid;
 
 use crate::{
     config::Http,
     layers::{ClientIp, RequestId, Stack},
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Headers a browser's script may read.
-const EXPOSED: [&str; 11] = [
-    "grpc-status",
-    "grpc-message",
-    "grpc-status-details-bin",
-    "connect-content-encoding",
-    "x-request-id",
-    "x-ratelimit-limit",
-    "x-ratelimit-remaining",
-    "x-ratelimit-reset",
-    "x-ratelimit-daily-remaining",
-    "retry-after",
-    "www-authenticate",
+/// Headers of the documents that a browser's script may read.
+const EXPOSED: [HeaderName; 4] = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+    HeaderName::from_static("x-ratelimit-daily-remaining"),
 ];
 
 /// Headers of every REST and Connect reply: nothing served here is a page that should be framed, sniffed or run.
@@ -68,7 +58,7 @@ const SECURITY: [(&str, &str); 5] = [
 #[derive(Clone)]
 pub(super) struct Door {
     inner: Cors<Dispatch>,
-    trusted_proxies: Arc<[IpNet]>,
+    trusted_proxies: TrustedProxies,
     peer: Option<IpAddr>,
 }
 
@@ -89,7 +79,7 @@ impl Door {
             infrastructure: GrpcWebLayer::new().layer(infrastructure),
         };
         Self {
-            inner: cors(&config.cors_origins).layer(dispatch),
+            inner: listen::cors(&config.cors_origins, EXPOSED).layer(dispatch),
             trusted_proxies: config.trusted_proxies.clone().into(),
             peer: None,
         }
@@ -116,87 +106,23 @@ impl Service<Request<Incoming>> for Door {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         let id = request_id(request.headers());
-        let value =
-            HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        request.headers_mut().insert(REQUEST_ID, value.clone());
-        request.extensions_mut().insert(RequestId(id.into()));
+        let text = id.to_str().unwrap_or_default();
+        request.extensions_mut().insert(RequestId(text.into()));
+        request.headers_mut().insert(REQUEST_ID, id.clone());
         if let Some(peer) = self.peer {
-            let ip = client_ip(peer, request.headers(), &self.trusted_proxies);
+            let ip = self.trusted_proxies.client(peer, request.headers());
             request.extensions_mut().insert(ClientIp(ip));
         }
         let inner = self.inner.clone();
         Box::pin(async move {
-            // The CORS layer answers every OPTIONS; only a browser's preflight is meant for it.
             let mut response = match is_plain_options(&request) {
                 true => inner.get_ref().clone().oneshot(request).await?,
                 false => inner.oneshot(request).await?,
             };
-            response.headers_mut().insert(REQUEST_ID, value);
+            response.headers_mut().insert(REQUEST_ID, id);
             Ok(response)
         })
     }
-}
-
-/// An OPTIONS that asks what the path answers, not what a browser may send.
-fn is_plain_options(request: &Request<Body>) -> bool {
-    let asked = header::ACCESS_CONTROL_REQUEST_METHOD;
-    request.method() == Method::OPTIONS && !request.headers().contains_key(asked)
-}
-
-/// The client's own id when it is one that can be logged and sent on as it is; a fresh one otherwise.
-fn request_id(headers: &HeaderMap) -> String {
-    headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
-        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
-}
-
-/// The address of the client. Behind trusted proxies it is the last entry of `X-Forwarded-For` that no trusted proxy
-/// stands for; earlier entries are the client's own words.
-fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
-    let mut client = peer.to_canonical();
-    let hops: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    for hop in hops.iter().rev() {
-        if !is_trusted(&client) {
-            break;
-        }
-        let Ok(ip) = hop.trim().parse::<IpAddr>() else {
-            break;
-        };
-        client = ip.to_canonical();
-    }
-    client
-}
-
-fn cors(origins: &[String]) -> CorsLayer {
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(
-            origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
-        )
-    };
-    CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ])
-        .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
-        .expose_headers(EXPOSED.map(HeaderName::from_static))
 }
 
 /// gRPC or gRPC-Web by the content type, Connect by the path, and all else REST.
@@ -250,63 +176,5 @@ impl Service<Request<Body>> for Dispatch {
                 this.grpc.oneshot(request).await
             }
         })
-    }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn forwarded(text: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(
-            HeaderName::from_static("x-forwarded-for"),
-            HeaderValue::from_static(text),
-        )])
-    }
-
-    #[test]
-    fn forwarded_addresses_count_only_behind_trusted_proxies() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let headers = forwarded("1.2.3.4, 203.0.113.9, 10.0.0.7");
-        assert_eq!(
-            client_ip(ip("198.51.100.1"), &headers, &trusted),
-            ip("198.51.100.1")
-        );
-        assert_eq!(
-            client_ip(ip("10.0.0.1"), &headers, &trusted),
-            ip("203.0.113.9")
-        );
-        assert_eq!(
-            client_ip(ip("10.0.0.1"), &forwarded("nonsense"), &trusted),
-            ip("10.0.0.1")
-        );
-        assert_eq!(
-            client_ip(ip("10.0.0.1"), &HeaderMap::new(), &trusted),
-            ip("10.0.0.1")
-        );
-    }
-
-    #[test]
-    fn strange_request_ids_are_replaced() {
-        let with = |value: &str| {
-            HeaderMap::from_iter([(
-                REQUEST_ID,
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            )])
-        };
-        assert_eq!(request_id(&with("abc-123")), "abc-123");
-        for strange in ["", "has space", &"x".repeat(129), "ümlaut"] {
-            assert_ne!(request_id(&with(strange)), strange);
-        }
     }
 }

@@ -122,6 +122,8 @@ pub fn methods(contract: &Contract, http: &Http) -> Result<Methods> {
             max_values: MAX_VALUES,
             ..defaults.profile
         },
+        // One table for all services: what the most open of their surfaces lets pass.
+        metadata: metadata(SurfaceName::Hub)?,
     };
     Methods::compile(&contract.pool, &services, options).map_err(|fault| anyhow!(fault))
 }

@@ -10,11 +10,12 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use prost_reflect::DescriptorPool;
 use pulpo_gateway::{
     connect::{Connect, ConnectOptions, Methods},
+    listen,
     service::Gateway,
     surface::{Deadlines, Limits, Surface, SurfaceOptions},
 };
@@ -158,10 +159,7 @@ impl Service<Request<Body>> for Dispatch {
 
     fn call(&mut self, request: Request<Body>) -> Answer {
         let this = self.clone();
-        let is_grpc = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let is_grpc = listen::is_grpc(request.headers());
         Box::pin(async move {
             if is_grpc {
                 this.grpc.oneshot(request).await

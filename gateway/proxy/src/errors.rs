@@ -6,7 +6,7 @@ use pulpo_gateway::{
     problem,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::config::ErrorBody;
 
@@ -20,6 +20,23 @@ impl Errors {
     pub fn new(body: ErrorBody) -> Self {
         Self { body }
     }
+
+    /// The JSON Schema of the body.
+    pub fn schema(&self) -> Value {
+        if self.body == ErrorBody::Problem {
+            return problem::schema();
+        }
+        json!({
+            "type": "object",
+            "description": "google.rpc.Status",
+            "properties": {
+                "code": { "type": "integer", "description": "A code of google.rpc.Code." },
+                "message": { "type": "string" },
+                "details": { "type": "array", "items": problem::detail_schema() },
+            },
+            "required": ["code", "message", "details"],
+        })
+    }
 }
 
 /// The JSON form of `google.rpc.Status`.
@@ -27,7 +44,7 @@ impl Errors {
 struct Status<'a> {
     code: i32,
     message: &'a str,
-    details: Vec<Value>,
+    details: Vec<Box<RawValue>>,
 }
 
 impl ErrorFormat for Errors {
@@ -38,7 +55,7 @@ impl ErrorFormat for Errors {
         let status = Status {
             code: fault.code as i32,
             message: &fault.message,
-            details: details(fault),
+            details: context.details(fault),
         };
         ErrorReply {
             status: fault.status,
@@ -48,33 +65,4 @@ impl ErrorFormat for Errors {
             body: serde_json::to_vec(&status).unwrap_or_default(),
         }
     }
-}
-
-/// What is known of `google.rpc.Status.details`, each as the JSON of an Any.
-fn details(fault: &Fault) -> Vec<Value> {
-    let mut details = Vec::new();
-    if !fault.reason.is_empty() {
-        details.push(json!({
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": fault.reason,
-        }));
-    }
-    if !fault.violations.is_empty() {
-        let violations: Vec<Value> = fault
-            .violations
-            .iter()
-            .map(|v| json!({"field": v.field, "description": v.description}))
-            .collect();
-        details.push(json!({
-            "@type": "type.googleapis.com/google.rpc.BadRequest",
-            "fieldViolations": violations,
-        }));
-    }
-    if let Some(wait) = fault.retry_after {
-        details.push(json!({
-            "@type": "type.googleapis.com/google.rpc.RetryInfo",
-            "retryDelay": format!("{}s", wait.as_secs_f64()),
-        }));
-    }
-    details
 }

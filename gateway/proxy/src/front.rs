@@ -11,14 +11,17 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use ipnet::IpNet;
-use pulpo_gateway::{connect::Connect, reply::Sockets, service::Gateway};
+use pulpo_gateway::{
+    connect::Connect,
+    listen::{FORWARDED_FOR, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
+    reply::Sockets,
+    service::Gateway,
+};
 use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
-use uuid::Uuid;
 
 use crate::{
     catalog::{Catalog, Site},
@@ -27,8 +30,6 @@ use crate::{
     upstream::Call,
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What only a trusted proxy may say of a client.
 const CLAIMS: [HeaderName; 3] = [
@@ -48,7 +49,7 @@ pub struct Shared {
     /// Open WebSockets.
     pub sockets: Sockets,
     /// Proxies whose word about their clients is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// The service of one connection.
@@ -93,7 +94,7 @@ impl Front {
             // The text of an address is always a header value.
             address: HeaderValue::try_from(peer.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-            is_trusted: trusted.iter().any(|net| net.contains(&peer)),
+            is_trusted: trusted.contains(&peer),
             ..self.clone()
         }
     }
@@ -136,8 +137,9 @@ impl Front {
             record: record.clone(),
         };
         match &site.cors {
-            // The CORS layer answers every OPTIONS; only a browser's preflight is meant for it.
-            Some(cors) if is_cross_origin(&request) => Box::pin(cors.layer(dispatch).call(request)),
+            Some(cors) if !is_plain_options(&request) => {
+                Box::pin(cors.layer(dispatch).call(request))
+            }
             _ => dispatch.call(request),
         }
     }
@@ -153,8 +155,12 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     fn call(&self, mut request: Request<Incoming>) -> Answer {
         let id = request_id(request.headers());
         request.headers_mut().insert(REQUEST_ID, id.clone());
+        let client = self
+            .shared
+            .trusted_proxies
+            .client(self.peer, request.headers());
         self.forward(request.headers_mut());
-        let record = Record::begin(&self.shared.recorder, &request, self.peer, &id);
+        let record = Record::begin(&self.shared.recorder, &request, client, &id);
         Answer {
             pending: self.dispatch(request, &record),
             record,
@@ -184,19 +190,6 @@ impl Future for Answer {
     }
 }
 
-/// The client's own id when it is one that can be logged and sent on as it is; a fresh one otherwise.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let own = headers.get(REQUEST_ID).filter(|id| {
-        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    });
-    own.cloned().unwrap_or_else(|| {
-        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        let mut text = Uuid::encode_buffer();
-        let text: &str = id.as_hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
-    })
-}
-
 /// The host a request is for: of its target over HTTP/2, of its `Host` over HTTP/1.1.
 fn host(request: &Request<Incoming>) -> &str {
     match request.uri().authority() {
@@ -207,19 +200,6 @@ fn host(request: &Request<Incoming>) -> &str {
             .and_then(|host| host.to_str().ok())
             .unwrap_or_default(),
     }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-fn is_cross_origin(request: &Request<Incoming>) -> bool {
-    let headers = request.headers();
-    headers.contains_key(header::ORIGIN)
-        && (request.method() != Method::OPTIONS
-            || headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD))
 }
 
 fn misdirected() -> Response<Body> {
@@ -255,6 +235,9 @@ impl Service<Request<Incoming>> for Dispatch {
                 return self.shared.health.grpc(request);
             }
             return Box::pin(GrpcWebLayer::new().layer(backend).call(request));
+        }
+        if let Some(page) = self.site.pages.as_ref().and_then(|p| p.answer(&request)) {
+            return Box::pin(ready(Ok(page)));
         }
         if let Some(methods) = &self.site.connect
             && self.site.is_connect(&request)

@@ -9,7 +9,6 @@ pub mod admin;
 pub mod args;
 pub mod catalog;
 pub mod config;
-mod cors;
 pub mod descriptors;
 pub mod errors;
 pub mod front;

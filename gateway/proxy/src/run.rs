@@ -135,7 +135,7 @@ impl Proxy {
             }),
             health: prepared.health,
             sockets: Sockets::default(),
-            trusted_proxies: config.server.trusted_proxies.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone().into(),
         };
         Ok(Self {
             config,

@@ -151,7 +151,7 @@ impl Call {
     }
 
     /// The value; the first fault is kept.
-    fn or_fault<T>(&mut self, read: Result<T, Status>) -> Option<T> {
+    pub(super) fn or_fault<T>(&mut self, read: Result<T, Status>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
             Err(fault) => {

@@ -2,13 +2,12 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::HeaderMap;
-use prost::Message as _;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use tonic::{Code, Status};
 
-use super::metadata;
-use crate::codec::Codec;
+use super::{Methods, metadata};
+use crate::{detail, fault::DetailTypes};
 
 #[derive(Serialize)]
 struct Error<'a> {
@@ -56,45 +55,36 @@ impl Serialize for Metadata<'_> {
 }
 
 /// The body of a unary error.
-pub(super) fn body(codec: &Codec, status: &Status) -> Vec<u8> {
+pub(super) fn body(types: &DetailTypes, status: &Status) -> Vec<u8> {
     // Texts and valid JSON always serialise.
-    serde_json::to_vec(&error(codec, status)).unwrap_or_default()
+    serde_json::to_vec(&error(types, status)).unwrap_or_default()
 }
 
 /// The last message of a stream: how it ended, and the trailing metadata.
-pub(super) fn end_stream(codec: &Codec, status: &Status, trailers: &HeaderMap) -> Vec<u8> {
+pub(super) fn end_stream(methods: &Methods, status: &Status, trailers: &HeaderMap) -> Vec<u8> {
     let end = EndStream {
-        error: (status.code() != Code::Ok).then(|| error(codec, status)),
-        metadata: Metadata(metadata::trailing(trailers)),
+        error: (status.code() != Code::Ok).then(|| error(&methods.details, status)),
+        metadata: Metadata(metadata::trailing(
+            &methods.options.metadata.replies,
+            trailers,
+        )),
     };
     serde_json::to_vec(&end).unwrap_or_default()
 }
 
-fn error<'a>(codec: &Codec, status: &'a Status) -> Error<'a> {
-    // Details that cannot be read are left out: what went wrong is in the code and the message.
-    let details = tonic_types::Status::decode(status.details())
-        .map(|status| status.details)
-        .unwrap_or_default();
+fn error<'a>(types: &DetailTypes, status: &'a Status) -> Error<'a> {
+    let details = detail::bounded(detail::read(status.details()));
     Error {
         code: name(status.code()),
         message: status.message(),
         details: details
-            .into_iter()
-            .map(|any| detail(codec, &any.type_url, &any.value))
+            .iter()
+            .map(|detail| Detail {
+                name: detail.name().to_owned(),
+                value: STANDARD_NO_PAD.encode(&detail.value),
+                debug: types.message(detail),
+            })
             .collect(),
-    }
-}
-
-fn detail(codec: &Codec, type_url: &str, value: &[u8]) -> Detail {
-    let name = type_url.rsplit('/').next().unwrap_or(type_url);
-    Detail {
-        name: name.to_owned(),
-        value: STANDARD_NO_PAD.encode(value),
-        debug: codec.message(name).and_then(|id| {
-            let mut json = Vec::new();
-            codec.write_json(id, value, &mut json).ok()?;
-            RawValue::from_string(String::from_utf8(json).ok()?).ok()
-        }),
     }
 }
 

@@ -11,6 +11,8 @@ use prost_reflect::{
 
 use crate::{
     codec::{Codec, MessageId},
+    fault::DetailTypes,
+    metadata::MetadataRules,
     profile::{JsonProfile, Unknown},
     surface::{Deadlines, Limits},
 };
@@ -24,10 +26,12 @@ pub struct ConnectOptions {
     pub deadlines: Deadlines,
     /// How JSON is read and written. Clients expect the default: ProtoJSON, of which they may know more than the gateway.
     pub profile: JsonProfile,
+    /// Which headers become metadata, and which metadata headers, besides those of the protocol itself.
+    pub metadata: MetadataRules,
 }
 
 impl Default for ConnectOptions {
-    /// The gateway's own limits, no deadline, and ProtoJSON whose unknown fields and enum names are ignored.
+    /// The gateway's own limits, no deadline, the usual headers, and ProtoJSON whose unknown fields and enum names are ignored.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -37,6 +41,7 @@ impl Default for ConnectOptions {
                 unknown_enums: Unknown::Ignore,
                 ..JsonProfile::default()
             },
+            metadata: MetadataRules::default(),
         }
     }
 }
@@ -45,6 +50,8 @@ impl Default for ConnectOptions {
 pub struct Methods {
     pub(super) options: ConnectOptions,
     pub(super) codec: Codec,
+    /// What error details can be.
+    pub(super) details: DetailTypes,
     by_path: HashMap<String, Arc<Method>, RandomState>,
 }
 
@@ -77,19 +84,14 @@ impl Methods {
         services: &[ServiceDescriptor],
         options: ConnectOptions,
     ) -> Result<Self, String> {
-        let pool = with_error_details(pool);
         let methods: Vec<MethodDescriptor> = services
             .iter()
             .flat_map(|service| service.methods().collect::<Vec<_>>())
             .collect();
-        let details = pool
-            .all_messages()
-            .filter(|message| message.package_name() == "google.rpc");
         let roots = methods
             .iter()
-            .flat_map(|method| [method.input(), method.output()])
-            .chain(details);
-        let codec = Codec::new(&pool, options.profile.clone(), roots);
+            .flat_map(|method| [method.input(), method.output()]);
+        let codec = Codec::new(pool, options.profile.clone(), roots);
         let by_path = methods
             .iter()
             .map(|method| compile(&codec, method))
@@ -97,6 +99,8 @@ impl Methods {
         Ok(Self {
             options,
             codec,
+            // What is for readers is not printed as an `Any`, and so nothing is held back.
+            details: DetailTypes::new(pool, true),
             by_path,
         })
     }
@@ -143,17 +147,4 @@ fn has_no_side_effects(method: &MethodDescriptor) -> bool {
         .options
         .as_ref()
         .is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
-}
-
-/// The pool with the standard error details in it, which errors print readably. A pool with other files of these names
-/// stays as it is.
-fn with_error_details(pool: &DescriptorPool) -> DescriptorPool {
-    let mut with = pool.clone();
-    match with.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET) {
-        Ok(()) => with,
-        Err(error) => {
-            tracing::debug!(%error, "the descriptors have error details of their own");
-            pool.clone()
-        }
-    }
 }

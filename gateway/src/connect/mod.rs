@@ -123,16 +123,17 @@ where
         .timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
     let refusal = Refusal::default();
-    let body = RequestBody::new(incoming, methods, method, &mut call, refusal.clone());
-    let request = metadata::grpc_request(
+    let (head, copied) = metadata::grpc_head(
         method.uri.clone(),
         &parts.headers,
         parts.extensions,
         call.timeout.map(to_grpc_timeout),
-        Body::new(body),
+        &methods.options.metadata.requests,
     );
+    call.or_fault(copied);
+    let body = RequestBody::new(incoming, methods, method, &mut call, refusal.clone());
     let asked = async {
-        match inner.oneshot(request).await {
+        match inner.oneshot(head.map(|()| Body::new(body))).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -103,7 +103,7 @@ pub(super) fn print(
         Err(status) => (
             http_status(status.code()),
             HeaderValue::from_static("application/json"),
-            error::body(&methods.codec, &status).into(),
+            error::body(&methods.details, &status).into(),
         ),
     };
     let compressed = encoding::compress(call.reply_encoding, &body);
@@ -115,8 +115,9 @@ pub(super) fn print(
     let mut reply = Response::new(Body::new(Full::new(body)));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
-    metadata::copy_leading(&answer.leading, headers);
-    metadata::copy_trailing(&answer.trailing, headers);
+    let rules = &methods.options.metadata.replies;
+    metadata::copy_leading(rules, &answer.leading, headers);
+    metadata::copy_trailing(rules, &answer.trailing, headers);
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     if let Some(encoding) = encoding {

@@ -94,7 +94,7 @@ pub(super) fn reply(
     };
     let mut reply = Response::new(Body::new(body));
     let headers = reply.headers_mut();
-    metadata::copy_leading(&leading, headers);
+    metadata::copy_leading(&methods.options.metadata.replies, &leading, headers);
     headers.insert(header::CONTENT_TYPE, call.content_type());
     if let Some(encoding) = call.reply_encoding.map(Coding::name) {
         headers.insert(ENCODING, encoding);
@@ -177,7 +177,7 @@ impl Writer {
     fn write_end(&self, status: &Status, trailers: &HeaderMap, out: &mut Vec<u8>) {
         let is_error = status.code() != Code::Ok;
         let status = self.refusal.get().filter(|_| is_error).unwrap_or(status);
-        let end = error::end_stream(&self.methods.codec, status, trailers);
+        let end = error::end_stream(&self.methods, status, trailers);
         self.write_envelope(END, &end, out);
     }
 

@@ -2,8 +2,11 @@
 //!
 //! HTTP/1.1 and HTTP/2 on the same port. A connection has a time to show which of the two it speaks (`opening`), a time
 //! for each request's head, and another, longer one to stay silent between requests (`heads`). Its streams, header
-//! bytes and header count (hyper's own limit of 100 over HTTP/1.1) are bounded, and so are connections as a whole, by slots that listeners share.
+//! bytes and header count (hyper's own limit of 100 over HTTP/1.1) are bounded, and so are connections as a whole, by slots
+//! that listeners share. `door` and `cors` are what services behind listeners have in common, `memory` is about pages.
 
+mod cors;
+mod door;
 mod heads;
 mod memory;
 mod opening;
@@ -35,8 +38,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use memory::use_small_pages;
-
+pub use self::{
+    cors::cors,
+    door::{FORWARDED_FOR, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
+    memory::use_small_pages,
+};
 use heads::Heads;
 use opening::{Version, open};
 use stall::{Replies, Writes};

@@ -19,29 +19,6 @@ pub(super) const SCHEMA: &str = "Error";
 /// The component of problem details (RFC 9457).
 pub(super) const PROBLEM: &str = "Problem";
 
-/// Problem details as a JSON Schema.
-pub(super) fn problem_schema() -> Value {
-    let detail = json!({
-        "type": "object",
-        "properties": { "field": { "type": "string" }, "detail": { "type": "string" } },
-        "required": ["field", "detail"],
-    });
-    json!({
-        "type": "object",
-        "description": "Problem details (RFC 9457).",
-        "properties": {
-            "type": { "type": "string", "format": "uri-reference" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "instance": { "type": "string" },
-            "reason": { "type": "string", "description": "A code for programs." },
-            "errors": { "type": "array", "description": "The fields that are wrong.", "items": detail },
-        },
-        "required": ["type", "title", "status", "detail", "instance"],
-    })
-}
-
 /// What a route is, for the errors it can give.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Traits {
@@ -235,11 +212,7 @@ fn responses(surface: &Surface, fault: &Fault) -> Vec<(StatusCode, String, Value
         "x-request-id",
         HeaderValue::from_static("0b6b3f5c-6d38-4f0c-9d0c-8f1f6f2f2a11"),
     );
-    let context = ErrorContext {
-        method: &Method::GET,
-        path: "/",
-        headers: &headers,
-    };
+    let context = ErrorContext::new(&Method::GET, "/", &headers);
     let own = (surface.options.errors.render(fault, context), SCHEMA);
     let has_problem = surface.options.has_problem_json;
     let problem = has_problem.then(|| (problem::render(fault, context), PROBLEM));

@@ -41,7 +41,7 @@ use self::{
     comments::Comments, errors::Errors, example::Examples, operation::Operations, path::Path,
     route::Route, schema::Schemas,
 };
-use crate::{router::RouteMethod, surface::Surface};
+use crate::{problem, router::RouteMethod, surface::Surface};
 
 /// The version of the specification a document follows.
 pub const OPENAPI_VERSION: &str = "3.1.0";
@@ -102,7 +102,7 @@ pub fn document(
     let mut components = schemas.components();
     components.insert(errors::SCHEMA.to_owned(), description.error_schema.clone());
     if surface.options.has_problem_json {
-        components.insert(errors::PROBLEM.to_owned(), errors::problem_schema());
+        components.insert(errors::PROBLEM.to_owned(), problem::schema());
     }
     let mut operations = Operations {
         surface,

@@ -94,6 +94,10 @@ pub(crate) fn refusal(
 }
 
 fn render(surface: &Surface, fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
+    let context = ErrorContext {
+        types: &surface.details,
+        ..context
+    };
     let wants_problem = surface.options.has_problem_json
         && framing::preference(context.headers, problem::MEDIA_TYPE).is_named();
     match wants_problem {

@@ -127,6 +127,7 @@ impl Printer {
             method,
             path,
             headers,
+            ..
         } = call.context;
         let framing = place.is_none().then_some(framing);
         let keep_alive = (framing == Some(Framing::Events))
@@ -321,11 +322,12 @@ impl Printer {
     /// The framing's own end by an error. Bytes as they are have none: the transfer breaks off.
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) -> Result<(), Status> {
         self.is_done = true;
-        let context = ErrorContext {
-            method: &self.request.method,
-            path: &self.request.path,
-            headers: &self.request.headers,
-        };
+        let Request {
+            method,
+            path,
+            headers,
+        } = &self.request;
+        let context = ErrorContext::new(method, path, headers);
         let body = render(&self.surface, fault, context).body;
         match self.framing {
             Some(Framing::Array) => {

@@ -103,7 +103,7 @@ impl<'p> Path<'p> {
             ..16 => self.add(&Marks::of(self.padded.first_chunk()), 0),
             16..32 => self.add(&Marks::of_both::<16>(bytes), 0),
             32..=BLOCK => self.add(&Marks::of_both::<32>(bytes), 0),
-            ..=SHORT => {
+            65..=SHORT => {
                 self.add(&Marks::of(bytes.first_chunk()), 0)?;
                 let mut last = Marks::of(bytes.last_chunk());
                 // What the first block has as well.

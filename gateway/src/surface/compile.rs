@@ -12,6 +12,7 @@ use super::{
 use crate::{
     bind::{BindRule, Binder, Body},
     codec::{Codec, FieldPath, MessageId},
+    fault::DetailTypes,
     framing::Framing,
     profile::Unknown,
     router::{Route, RouteMethod, Router},
@@ -63,6 +64,7 @@ impl Surface {
             .map_err(|e| vec![format!("unmatched: {e}")])?;
         if faults.is_empty() {
             Ok(Self {
+                details: DetailTypes::new(pool, options.has_debug_details),
                 options,
                 codec,
                 router,

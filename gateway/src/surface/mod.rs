@@ -17,6 +17,7 @@ use prost_reflect::MessageDescriptor;
 use crate::{
     bind::{Binder, FormBinder},
     codec::{Codec, FieldPath, MessageId},
+    fault::DetailTypes,
     framing::Framing,
     router::Router,
 };
@@ -34,6 +35,7 @@ pub struct Surface {
     pub(crate) router: Router<usize>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) unmatched: Option<Uri>,
+    pub(crate) details: DetailTypes,
 }
 
 impl Surface {

@@ -20,6 +20,9 @@ pub struct SurfaceOptions {
     pub has_forms: bool,
     /// Whether errors are RFC 9457 problem details for a client that asks for `application/problem+json`.
     pub has_problem_json: bool,
+    /// Whether a `google.rpc.DebugInfo` among the details of an error is shown. It may say what is for the service's
+    /// operators alone.
+    pub has_debug_details: bool,
     /// Whether unary replies to GET carry an entity tag, and a request that knows it gets 304.
     pub has_entity_tags: bool,
     /// The least bytes of a reply worth compressing; none where replies are never compressed.
@@ -49,6 +52,7 @@ impl SurfaceOptions {
             errors,
             has_forms: false,
             has_problem_json: false,
+            has_debug_details: false,
             has_entity_tags: false,
             compress_from_bytes: None,
             has_grpc_gzip: false,

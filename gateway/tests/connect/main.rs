@@ -4,6 +4,7 @@
 
 mod checks;
 mod get;
+mod headers;
 mod heads;
 mod streams;
 mod support;

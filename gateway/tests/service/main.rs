@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod details;
+mod gzip;
 mod unmatched;
 
 use std::{
@@ -48,7 +50,7 @@ fn surface(envelope: Option<Envelope>) -> Arc<Surface> {
     compiled(envelope, None)
 }
 
-fn compiled(envelope: Option<Envelope>, unmatched: Option<&str>) -> Arc<Surface> {
+fn pool() -> DescriptorPool {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
     let mut compiler = protox::Compiler::new([root, contract]).unwrap();
@@ -56,7 +58,11 @@ fn compiled(envelope: Option<Envelope>, unmatched: Option<&str>) -> Arc<Surface>
         .include_imports(true)
         .open_file("service.proto")
         .unwrap();
-    let pool = DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap();
+    DescriptorPool::decode(compiler.encode_file_descriptor_set().as_slice()).unwrap()
+}
+
+fn compiled(envelope: Option<Envelope>, unmatched: Option<&str>) -> Arc<Surface> {
+    let pool = pool();
     let services = [pool
         .get_service_by_name("gateway.test.v1.ItemService")
         .unwrap()];
@@ -367,22 +373,5 @@ async fn a_service_may_choose_another_status() {
         !reply
             .headers()
             .contains_key(pulpo_gateway::reply::STATUS_METADATA)
-    );
-}
-
-#[test]
-fn faults_survive_the_way_through_a_grpc_stack() {
-    let fault = Fault::gateway(
-        tonic::Code::OutOfRange,
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "BODY_TOO_LARGE",
-        "long",
-    )
-    .with_violation("body", "too long");
-    let back = Fault::from_status(&Status::from_header_map(fault.to_response().headers()).unwrap());
-    assert_eq!(back.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(
-        (back.reason, back.message, back.violations),
-        (fault.reason, fault.message, fault.violations)
     );
 }

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use json::Json;
-pub use surface::{ErrorBody, Headers, StreamTimes, Surface};
+pub use surface::{Docs, ErrorBody, Headers, StreamTimes, Surface};
 
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -34,6 +34,8 @@ pub struct Surface {
     pub forms: bool,
     /// The body of errors.
     pub errors: ErrorBody,
+    /// Whether a `google.rpc.DebugInfo` among the details of an error is shown.
+    pub debug_details: bool,
     /// Bytes of a request body that becomes one message, decompressed; of a stream, of each message.
     pub max_body_bytes: usize,
     /// Bytes of one message of a reply, decompressed.
@@ -54,6 +56,8 @@ pub struct Surface {
     pub entity_tags: bool,
     /// Origins that browsers may call from; `*` for all. Empty means no CORS.
     pub cors_origins: Vec<String>,
+    /// What describes it to readers.
+    pub docs: Docs,
     /// Which headers pass.
     pub headers: Headers,
     /// How streams are kept alive.
@@ -75,6 +79,7 @@ impl Default for Surface {
             auto_mapping: false,
             forms: false,
             errors: ErrorBody::default(),
+            debug_details: false,
             max_body_bytes: limits.max_body_bytes,
             max_reply_bytes: limits.max_reply_bytes,
             body_timeout_ms: milliseconds(limits.body_timeout),
@@ -85,6 +90,7 @@ impl Default for Surface {
             grpc_gzip: false,
             entity_tags: false,
             cors_origins: Vec::new(),
+            docs: Docs::default(),
             headers: Headers::default(),
             streams: StreamTimes::default(),
             json: Json::default(),
@@ -121,6 +127,31 @@ pub enum ErrorBody {
     Status,
     /// RFC 9457, always.
     Problem,
+}
+
+/// The OpenAPI document at `/openapi.json`, and the page at `/docs` that shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Docs {
+    /// Whether they are served; a route of the surface that has their path comes first.
+    pub serve: bool,
+    /// The name of the API; the surface's without it.
+    pub title: Option<String>,
+    /// The version of the API.
+    pub version: String,
+    /// What the API is for, in CommonMark.
+    pub text: String,
+}
+
+impl Default for Docs {
+    fn default() -> Self {
+        Self {
+            serve: true,
+            title: None,
+            version: "1".to_owned(),
+            text: String::new(),
+        }
+    }
 }
 
 /// Which headers become metadata, and which metadata headers. Patterns are names, `x-*`, `*-bin`, or `*` for everything

@@ -1,5 +1,6 @@
 //! gRPC and gRPC-Web through the same listener as REST.
 
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::uri::PathAndQuery;
@@ -9,7 +10,7 @@ use tonic_prost::ProstCodec;
 
 use crate::{
     gateway::{Gateway, config, reflected},
-    upstream::{GetItemRequest, Item, Reflection, Upstream},
+    upstream::{GetItemRequest, Item, Reflection, Upstream, closed_details},
 };
 
 async fn connect(gateway: &Gateway) -> Channel {
@@ -50,6 +51,8 @@ async fn calls_pass_with_their_metadata_and_trailers() {
     let missing = get(&channel, "missing").await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
     assert_eq!(missing.message(), "there is no such item");
+    let closed = get(&channel, "closed").await.unwrap_err();
+    assert_eq!(closed.details(), closed_details());
     drop(channel);
     gateway.stop().await;
     upstream.stop().await;
@@ -107,12 +110,10 @@ async fn more_than_a_window_passes() {
     upstream.stop().await;
 }
 
-#[tokio::test]
-async fn browsers_call_over_grpc_web() {
-    let upstream = Upstream::start(Reflection::V1).await;
-    let gateway = Gateway::start(config(reflected(&upstream.url()))).await;
+/// The bytes of a reply to a browser that asks for this item.
+async fn web(gateway: &Gateway, name: &str) -> Bytes {
     let message = prost::Message::encode_to_vec(&GetItemRequest {
-        name: "lamp".to_owned(),
+        name: name.to_owned(),
     });
     let mut frame = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
     frame.extend(message);
@@ -129,12 +130,25 @@ async fn browsers_call_over_grpc_web() {
         reply.headers()["content-type"],
         "application/grpc-web+proto"
     );
-    let body: Bytes = reply.bytes().await.unwrap();
+    if let Some(details) = reply.headers().get("grpc-status-details-bin") {
+        return Bytes::copy_from_slice(details.as_bytes());
+    }
+    reply.bytes().await.unwrap()
+}
+
+#[tokio::test]
+async fn browsers_call_over_grpc_web() {
+    let upstream = Upstream::start(Reflection::V1).await;
+    let gateway = Gateway::start(config(reflected(&upstream.url()))).await;
+    let body = web(&gateway, "lamp").await;
     let length = usize::from(body[4]);
     let item: Item = prost::Message::decode(&body[5..5 + length]).unwrap();
     assert_eq!(item.price_cents, 1250);
     let trailers = std::str::from_utf8(&body[5 + length + 5..]).unwrap();
     assert!(trailers.contains("grpc-status:0"), "{trailers}");
+    // An error is told in the headers, with all its details.
+    let details = web(&gateway, "closed").await;
+    assert_eq!(STANDARD_NO_PAD.decode(details).unwrap(), closed_details());
     gateway.stop().await;
     upstream.stop().await;
 }

@@ -7,9 +7,11 @@
 )]
 
 mod descriptors;
+mod docs;
 mod drain;
 mod gateway;
 mod grpc;
+mod gzip;
 mod outage;
 mod program;
 mod reload;

@@ -66,3 +66,30 @@ async fn errors_are_a_status_or_a_problem() {
     gateway.stop().await;
     upstream.stop().await;
 }
+
+#[tokio::test]
+async fn errors_have_the_details_of_the_server() {
+    let upstream = Upstream::start(Reflection::V1).await;
+    let gateway = Gateway::start(config(reflected(&upstream.url()))).await;
+    let closed = gateway.get("/v1/items/closed").await;
+    assert_eq!(closed.status(), 400);
+    let info = json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "CLOSED",
+        "domain": "shop.v1",
+        "metadata": {"day": "Sunday"},
+    });
+    let item = json!({"@type": "type.googleapis.com/shop.v1.Item", "name": "lamp"});
+    let other = json!({"@type": "type.googleapis.com/elsewhere.Thing", "value": "CAE="});
+    assert_eq!(
+        closed.json::<Value>().await.unwrap()["details"],
+        json!([info, item, other])
+    );
+    let unknown = gateway.get("/v1/items/lamp?nothing=1").await;
+    let details = unknown.json::<Value>().await.unwrap()["details"].clone();
+    assert_eq!(details[0]["reason"], "INVALID_PARAMETER");
+    assert_eq!(details[0]["domain"], "gateway.pulpo");
+    assert_eq!(details[1]["fieldViolations"][0]["field"], "nothing");
+    gateway.stop().await;
+    upstream.stop().await;
+}

@@ -1,9 +1,21 @@
 //! A real gRPC server: tonic on a free port, which can be stopped and started again.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response};
+use http_body_util::BodyExt;
+use prost::Message;
+use prost_types::Any;
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -11,12 +23,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Status, Streaming,
+    Code, Status, Streaming,
     body::Body,
+    codec::CompressionEncoding,
     server::{Grpc, NamedService, StreamingService, UnaryService},
     service::Routes,
 };
 use tonic_prost::ProstCodec;
+use tonic_types::pb;
 use tower::Service;
 
 /// `shop.v1.GetItemRequest`.
@@ -42,6 +56,7 @@ pub(crate) struct Item {
 pub(crate) struct Shop {
     gate: Arc<Semaphore>,
     arrived: Arc<Notify>,
+    received: Arc<AtomicUsize>,
 }
 
 impl NamedService for Shop {
@@ -62,6 +77,7 @@ impl UnaryService<GetItemRequest> for Shop {
             let name = request.into_inner().name;
             match name.as_str() {
                 "missing" => return Err(Status::not_found("there is no such item")),
+                "closed" => return Err(closed()),
                 "slow" => {
                     arrived.notify_one();
                     drop(gate.acquire().await);
@@ -87,6 +103,37 @@ impl UnaryService<GetItemRequest> for Shop {
             Ok(reply)
         })
     }
+}
+
+/// The details of [`closed`]: one that every client knows, one of the server's own, and one of nobody's.
+pub(crate) fn closed_details() -> Vec<u8> {
+    let info = pb::ErrorInfo {
+        reason: "CLOSED".to_owned(),
+        domain: "shop.v1".to_owned(),
+        metadata: [("day".to_owned(), "Sunday".to_owned())].into(),
+    };
+    let item = Item {
+        name: "lamp".to_owned(),
+        ..Item::default()
+    };
+    let any = |name: &str, value| Any {
+        type_url: format!("type.googleapis.com/{name}"),
+        value,
+    };
+    let status = pb::Status {
+        code: 9,
+        message: "closed".to_owned(),
+        details: vec![
+            any("google.rpc.ErrorInfo", info.encode_to_vec()),
+            any("shop.v1.Item", item.encode_to_vec()),
+            any("elsewhere.Thing", vec![8, 1]),
+        ],
+    };
+    status.encode_to_vec()
+}
+
+fn closed() -> Status {
+    Status::with_details(Code::FailedPrecondition, "closed", closed_details().into())
 }
 
 /// Gives the item back.
@@ -130,20 +177,39 @@ impl Service<Request<Body>> for Shop {
         let shop = self.clone();
         Box::pin(async move {
             let method = request.uri().path().rsplit('/').next().map(str::to_owned);
-            Ok(match method.as_deref() {
-                Some("GetItem") => Grpc::new(ProstCodec::default()).unary(shop, request).await,
-                Some("CreateItem" | "Plain") => {
-                    Grpc::new(ProstCodec::default()).unary(Echo, request).await
-                }
-                Some("Talk") => {
-                    Grpc::new(ProstCodec::default())
-                        .streaming(Echo, request)
-                        .await
-                }
+            let received = shop.received.clone();
+            let request = request.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    received.fetch_add(bytes, Ordering::Relaxed);
+                    frame
+                }))
+            });
+            let mut reply = match method.as_deref() {
+                Some("GetItem") => server().unary(shop, request).await,
+                Some("CreateItem" | "Plain") => server().unary(Echo, request).await,
+                Some("Talk") => server().streaming(Echo, request).await,
                 _ => Status::unimplemented("no such method").into_http(),
-            })
+            };
+            // How the messages are compressed, for the client to see.
+            let headers = reply.headers_mut();
+            if let Some(coding) = headers.get("grpc-encoding").cloned() {
+                headers.insert("x-sent-encoding", coding);
+            }
+            Ok(reply)
         })
     }
+}
+
+/// Takes gzip, and sends it to whoever takes it.
+fn server<Sent, Received>() -> Grpc<ProstCodec<Sent, Received>>
+where
+    Sent: Message + 'static,
+    Received: Message + Default + 'static,
+{
+    Grpc::new(ProstCodec::default())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
 }
 
 /// The descriptors of the service, as protoc writes them.
@@ -179,6 +245,8 @@ pub(crate) struct Upstream {
     /// Lets `slow` calls go on.
     pub(crate) gate: Arc<Semaphore>,
     arrived: Arc<Notify>,
+    /// Bytes of messages that have come, as they were on the wire.
+    pub(crate) received: Arc<AtomicUsize>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -192,12 +260,14 @@ impl Upstream {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+        let received = Arc::new(AtomicUsize::new(0));
         let set = descriptor_set(true);
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(&set);
         let mut routes = Routes::new(Shop {
             gate: gate.clone(),
             arrived: arrived.clone(),
+            received: received.clone(),
         });
         routes = match reflection {
             Reflection::V1 => routes.add_service(builder.build_v1().unwrap()),
@@ -220,6 +290,7 @@ impl Upstream {
             address,
             gate,
             arrived,
+            received,
             stop,
             serving,
         }

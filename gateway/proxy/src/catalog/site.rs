@@ -1,7 +1,4 @@
-//! What is served where: the surfaces of the configuration compiled from the upstreams' descriptors.
-//!
-//! A catalog never changes. A new one is made from new descriptors and takes the old one's place as a whole; requests
-//! in flight keep the one they began with.
+//! A compiled surface: its methods and where they are called.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,17 +6,18 @@ use foldhash::fast::RandomState;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use pulpo_gateway::{
-    connect::{ConnectOptions, Methods},
+    connect::Methods,
     fault::{ErrorContext, ErrorFormat, Fault},
-    metadata::PassFault,
-    surface::{Surface, SurfaceHandle, SurfaceOptions},
+    listen::cors,
+    openapi::pages::Pages,
+    surface::{Surface, SurfaceHandle},
 };
 use tonic::{Code, body::Body};
 use tower_http::cors::CorsLayer;
 
+use super::{Source, options, pages};
 use crate::{
-    config::{self, Config},
-    cors,
+    config,
     descriptors::{Files, map_unmapped},
     errors::Errors,
     metrics::{Metrics, Route},
@@ -29,36 +27,14 @@ use crate::{
 /// Services of this package are infrastructure: they are passed on, and have no REST routes.
 const INFRASTRUCTURE: &str = "grpc.";
 
-/// An upstream and what it serves.
-#[derive(Clone)]
-pub struct Source {
-    /// Where calls go.
-    pub upstream: Upstream,
-    /// The descriptors of its services; none while it could not be asked for them yet.
-    pub files: Option<Files>,
-}
-
-/// What is served where.
-pub struct Catalog {
-    /// In the order of the configuration.
-    listeners: Vec<Hosts>,
-}
-
-/// The sites of one listener, by host.
-#[derive(Default)]
-pub struct Hosts {
-    exact: HashMap<String, Arc<Site>>,
-    /// By the part behind the `*`, the longest first.
-    below: Vec<(String, Arc<Site>)>,
-    any: Option<Arc<Site>>,
-}
-
 /// A compiled surface with its upstreams.
 pub struct Site {
     /// What the gateway needs to know of it; none while descriptors are missing.
     pub surface: Option<SurfaceHandle>,
     /// The Connect protocol, where it is spoken.
     pub connect: Option<Arc<Methods>>,
+    /// Its document and the page that shows it, where they are served.
+    pub pages: Option<Pages>,
     /// By gRPC path.
     rpcs: HashMap<String, Rpc, RandomState>,
     /// For calls of methods that no descriptor tells of.
@@ -77,88 +53,8 @@ pub struct Rpc {
     pub route: Arc<Route>,
 }
 
-impl Catalog {
-    /// Compiles every surface. All faults are told.
-    pub fn compile(
-        config: &Config,
-        sources: &[Source],
-        metrics: &Metrics,
-    ) -> Result<Self, Vec<String>> {
-        let mut sites = Vec::new();
-        let mut faults = Vec::new();
-        for surface in &config.surfaces {
-            match Site::compile(surface, sources, metrics) {
-                Ok(site) => sites.push((surface, Arc::new(site))),
-                Err(more) => {
-                    let named = more
-                        .into_iter()
-                        .map(|f| format!("surface {}: {f}", surface.name));
-                    faults.extend(named);
-                }
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let listeners = config.listeners.iter().map(|listener| {
-            let mut hosts = Hosts::default();
-            for (surface, site) in sites.iter().filter(|(s, _)| s.is_on(&listener.name)) {
-                hosts.add(&surface.hosts, site);
-            }
-            hosts
-        });
-        Ok(Self {
-            listeners: listeners.collect(),
-        })
-    }
-
-    /// The site for a host, which may have a port, on a listener, by its place in the configuration.
-    pub fn site(&self, listener: usize, host: &str) -> Option<&Arc<Site>> {
-        self.listeners.get(listener)?.site(host)
-    }
-}
-
-impl Hosts {
-    fn add(&mut self, hosts: &[String], site: &Arc<Site>) {
-        if hosts.is_empty() {
-            self.any = Some(site.clone());
-        }
-        for host in hosts {
-            let host = host.to_ascii_lowercase();
-            match host.strip_prefix('*') {
-                Some(below) => self.below.push((below.to_owned(), site.clone())),
-                None => {
-                    self.exact.insert(host, site.clone());
-                }
-            }
-        }
-        self.below
-            .sort_by_key(|(below, _)| std::cmp::Reverse(below.len()));
-    }
-
-    fn site(&self, host: &str) -> Option<&Arc<Site>> {
-        if self.exact.is_empty() && self.below.is_empty() {
-            return self.any.as_ref();
-        }
-        let host = without_port(host).to_ascii_lowercase();
-        let below = || {
-            let mut below = self.below.iter();
-            let (_, site) = below.find(|(below, _)| host.ends_with(below.as_str()))?;
-            Some(site)
-        };
-        self.exact.get(&host).or_else(below).or(self.any.as_ref())
-    }
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
 impl Site {
-    fn compile(
+    pub(super) fn compile(
         config: &config::Surface,
         sources: &[Source],
         metrics: &Metrics,
@@ -174,15 +70,16 @@ impl Site {
         let mut site = Self {
             surface: None,
             connect: None,
+            pages: None,
             rpcs: HashMap::default(),
             default,
-            cors: cors::layer(&config.cors_origins),
+            cors: (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins, [])),
             errors: Errors::new(config.errors),
             has_auto_mapping: config.auto_mapping,
         };
         if sources.iter().all(|s| s.files.is_some()) {
             let compiled = site.describe(config, &sources, metrics)?;
-            site.surface = Some(SurfaceHandle::new(compiled));
+            site.surface = Some(SurfaceHandle::from(compiled));
         }
         Ok(site)
     }
@@ -192,7 +89,7 @@ impl Site {
         config: &config::Surface,
         sources: &[&Source],
         metrics: &Metrics,
-    ) -> Result<Surface, Vec<String>> {
+    ) -> Result<Arc<Surface>, Vec<String>> {
         let mut files = Files::default();
         for source in sources.iter().filter_map(|s| s.files.as_ref()) {
             files.merge(source)?;
@@ -217,13 +114,17 @@ impl Site {
             faults.push("its upstreams have no services".to_owned());
         }
         if config.connect {
-            match Methods::compile(&pool, &services, connect_options(config)) {
+            match Methods::compile(&pool, &services, options::connect(config)?) {
                 Ok(methods) => self.connect = Some(Arc::new(methods)),
                 Err(fault) => faults.push(fault),
             }
         }
-        match Surface::compile(&pool, &services, options(config)?) {
-            Ok(surface) if faults.is_empty() => Ok(surface),
+        match Surface::compile(&pool, &services, options::surface(config)?) {
+            Ok(surface) if faults.is_empty() => {
+                let surface = Arc::new(surface);
+                self.pages = pages::pages(config, &surface, &pool, services);
+                Ok(surface)
+            }
             Ok(_) => Err(faults),
             Err(more) => {
                 faults.extend(more);
@@ -298,11 +199,7 @@ impl Site {
         path: &str,
         headers: &HeaderMap,
     ) -> Response<Body> {
-        let context = ErrorContext {
-            method,
-            path,
-            headers,
-        };
+        let context = ErrorContext::new(method, path, headers);
         let rendered = self.errors.render(fault, context);
         let body = Body::new(http_body_util::Full::from(rendered.body));
         let mut response = Response::new(body);
@@ -350,30 +247,4 @@ fn absent(config: &config::Surface, pool: &DescriptorPool) -> Vec<String> {
         .filter(|name| pool.get_service_by_name(name).is_none())
         .map(|name| format!("no upstream has the service {name}"))
         .collect()
-}
-
-fn connect_options(config: &config::Surface) -> ConnectOptions {
-    ConnectOptions {
-        limits: config.limits(),
-        deadlines: config.deadlines(),
-        ..ConnectOptions::default()
-    }
-}
-
-fn options(config: &config::Surface) -> Result<SurfaceOptions, Vec<String>> {
-    let metadata = config.headers.rules();
-    let faults = |f: Vec<PassFault>| f.iter().map(ToString::to_string).collect::<Vec<_>>();
-    Ok(SurfaceOptions {
-        profile: config.json.into(),
-        has_forms: config.forms,
-        has_problem_json: true,
-        has_entity_tags: config.entity_tags,
-        compress_from_bytes: config.compress_from_bytes,
-        has_grpc_gzip: config.grpc_gzip,
-        limits: config.limits(),
-        deadlines: config.deadlines(),
-        streams: config.streams.into(),
-        metadata: metadata.map_err(faults)?,
-        ..SurfaceOptions::new(&*config.name, Arc::new(Errors::new(config.errors)))
-    })
 }
