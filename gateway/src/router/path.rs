@@ -308,3 +308,38 @@ impl<'p> Reading<'_, 'p> {
         self.path.text.get(self.range(segments)).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every length around the borders of blocks, with something at each place.
+    #[test]
+    fn paths_of_every_length_are_split_everywhere() {
+        for length in 2..=3 * BLOCK {
+            for at in 1..length {
+                for mark in ["/", "//", ":", "%41"] {
+                    let mut text = format!("/{}", "a".repeat(length - 1));
+                    text.replace_range(at..(at + mark.len()).min(length), mark);
+                    let mut path = Path::new(&text);
+                    path.split().unwrap();
+                    let text = text.strip_suffix('/').unwrap_or(&text);
+                    let expected: Vec<&str> = text.split('/').skip(1).collect();
+                    let reading = path.whole();
+                    let found: Vec<&str> =
+                        (0..reading.count()).map(|n| reading.segment(n)).collect();
+                    assert_eq!(found, expected, "{text}");
+                    assert_eq!(reading.has_escape(), text.contains('%'), "{text}");
+                    assert_eq!(path.has_colon, text.contains(':'), "{text}");
+                    let is_plain = text.len() <= SHORT
+                        && !text.contains('%')
+                        && expected.iter().all(|segment| !segment.is_empty());
+                    assert_eq!(reading.is_plain(), is_plain, "{text}");
+                    for (n, segment) in expected.iter().enumerate().filter(|_| is_plain) {
+                        assert_eq!(reading.key(n).difference(Key::of(segment)), 0, "{text}");
+                    }
+                }
+            }
+        }
+    }
+}
