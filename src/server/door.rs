@@ -14,7 +14,9 @@ use http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use pulpo_gateway::{
     connect::{Connect, Methods},
-    listen::{self, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
+    listen::{
+        self, REQUEST_ID, TrustedProxies, grpc_refusal, is_grpc, is_plain_options, request_id,
+    },
     openapi::pages::Pages,
     service::Gateway,
     services::Services,
@@ -169,6 +171,9 @@ impl Service<Request<Body>> for Dispatch {
                     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
                 }
                 return Ok(response);
+            }
+            if let Some(refusal) = grpc_refusal(&request) {
+                return Ok(refusal);
             }
             if request.uri().path().starts_with("/grpc.") {
                 this.infrastructure.oneshot(request).await

@@ -15,7 +15,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use hyper::body::Incoming;
 use pulpo_gateway::{
     connect::Connect,
-    listen::{FORWARDED_FOR, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
+    listen::{
+        FORWARDED_FOR, REQUEST_ID, TrustedProxies, grpc_refusal, is_grpc, is_plain_options,
+        request_id,
+    },
     reply::Sockets,
     service::Gateway,
 };
@@ -231,6 +234,9 @@ impl Service<Request<Incoming>> for Dispatch {
             record: self.record.clone(),
         };
         if is_grpc(request.headers()) {
+            if let Some(refusal) = grpc_refusal(&request) {
+                return Box::pin(ready(Ok(refusal)));
+            }
             if request.uri().path().starts_with(Health::PREFIX) {
                 return self.shared.health.grpc(request);
             }

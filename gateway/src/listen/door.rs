@@ -3,14 +3,25 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use ipnet::IpNet;
+use tonic::body::Body;
 use uuid::Uuid;
 
 /// The header with the id of a request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header with the addresses that a request came from, the nearest last.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The media types of gRPC-Web.
+const GRPC_WEB: [&[u8]; 4] = [
+    b"application/grpc-web",
+    b"application/grpc-web+proto",
+    b"application/grpc-web-text",
+    b"application/grpc-web-text+proto",
+];
 
 /// The client's own id when it is one that can be logged and sent on as it is (1 to 128 visible ASCII characters); a fresh
 /// one otherwise.
@@ -31,6 +42,32 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The answer to a request that says it is gRPC or gRPC-Web and cannot be: gRPC's status needs HTTP/2, gRPC-Web has four media
+/// types, and both are only ever posted.
+pub fn grpc_refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.map_or(&b""[..], HeaderValue::as_bytes);
+    let status = match *request.method() {
+        Method::POST if GRPC_WEB.contains(&content_type) => return None,
+        Method::POST if content_type.starts_with(b"application/grpc-web") => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
+        Method::POST if request.version() < Version::HTTP_2 => {
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED
+        }
+        Method::POST => return None,
+        Method::OPTIONS => StatusCode::NO_CONTENT,
+        _ => StatusCode::METHOD_NOT_ALLOWED,
+    };
+    let mut reply = Response::new(Body::empty());
+    *reply.status_mut() = status;
+    if *request.method() != Method::POST {
+        let allow = HeaderValue::from_static("POST");
+        reply.headers_mut().insert(header::ALLOW, allow);
+    }
+    Some(reply)
 }
 
 /// Whether it is an OPTIONS that asks what the path answers, not what a browser may send. A layer for CORS would answer it

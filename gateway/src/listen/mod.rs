@@ -40,7 +40,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     cors::cors,
-    door::{FORWARDED_FOR, REQUEST_ID, TrustedProxies, is_grpc, is_plain_options, request_id},
+    door::{
+        FORWARDED_FOR, REQUEST_ID, TrustedProxies, grpc_refusal, is_grpc, is_plain_options,
+        request_id,
+    },
     memory::use_small_pages,
 };
 use heads::Heads;

@@ -1,7 +1,7 @@
 //! The two data files.
 //!
 //! A request is one line: method, target, headers behind ` | `, and the body behind ` > `. A decision is three lines: its
-//! number with the request, then what Envoy and this gateway answer.
+//! number with the request, then what Envoy and this gateway answer. A body behind `hex:` is bytes.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(crate) struct Case {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Option<String>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 /// One difference, and the row of the README's table that decides it.
@@ -46,7 +46,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn requests(text: &str) -> Vec<Case> {
     let case = |line: &str| {
         let (head, body) = match line.split_once(" > ") {
-            Some((head, body)) => (head, Some(body.to_owned())),
+            Some((head, body)) => (head, Some(bytes(body))),
             None => (line, None),
         };
         let mut parts = head.split(" | ");
@@ -70,6 +70,17 @@ pub(crate) fn requests(text: &str) -> Vec<Case> {
         }
     };
     lines(text).map(case).collect()
+}
+
+fn bytes(body: &str) -> Vec<u8> {
+    let Some(digits) = body.strip_prefix("hex:") else {
+        return body.as_bytes().to_vec();
+    };
+    let digits: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+        .collect()
 }
 
 pub(crate) fn decisions(text: &str) -> Vec<Decision> {

@@ -16,12 +16,42 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is told where the connection ended without a reply.
 pub(crate) const CLOSED: &str = "closed";
 
-/// Sends a request over a connection of its own and tells the reply: status, method reached, and what the body says.
-pub(crate) async fn send(address: SocketAddr, case: &Case) -> String {
+/// Sends a request over a connection of its own and tells the reply as `tell` does.
+pub(crate) async fn send(address: SocketAddr, case: &Case, tell: fn(&Reply) -> String) -> String {
     let reply = timeout(REPLY_TIMEOUT, exchange(address, case)).await;
     match reply {
-        Ok(bytes) => outcome(&bytes),
+        Ok(bytes) => Reply::read(&bytes).map_or_else(|| CLOSED.to_owned(), |reply| tell(&reply)),
         Err(_) => "no reply".to_owned(),
+    }
+}
+
+/// A reply as it came.
+pub(crate) struct Reply {
+    head: String,
+    pub(crate) status: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let split = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
+        let mut reply = Self {
+            status: head.split(' ').nth(1).unwrap_or_default().to_owned(),
+            head,
+            body: bytes[split + 4..].to_vec(),
+        };
+        if reply.header("transfer-encoding").is_some() {
+            reply.body = dechunked(&reply.body);
+        }
+        Some(reply)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 }
 
@@ -38,30 +68,19 @@ async fn exchange(address: SocketAddr, case: &Case) -> Vec<u8> {
         head += &format!("content-length: {}\r\n", body.len());
     }
     head += "\r\n";
-    head += case.body.as_deref().unwrap_or_default();
+    let mut request = head.into_bytes();
+    request.extend(case.body.as_deref().unwrap_or_default());
     let mut reply = Vec::new();
     // A server may answer and close before it has read everything; what it answered counts.
-    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&request).await;
     let _ = stream.read_to_end(&mut reply).await;
     reply
 }
 
-fn outcome(reply: &[u8]) -> String {
-    let Some(split) = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
-        return CLOSED.to_owned();
-    };
-    let head = String::from_utf8_lossy(&reply[..split]).into_owned();
-    let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let header = |name: &str| {
-        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .find(|(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.to_owned())
-    };
-    let mut body = reply[split + 4..].to_vec();
-    if header("transfer-encoding").is_some() {
-        body = dechunked(&body);
-    }
+/// Of a REST reply: status, method reached, and what the body says.
+pub(crate) fn rest(reply: &Reply) -> String {
+    let (status, body) = (&reply.status, &reply.body);
+    let header = |name| reply.header(name);
     let mut told = status.clone();
     if let Some(allow) = header("allow") {
         told += &format!(" allow: {allow}");
@@ -76,7 +95,7 @@ fn outcome(reply: &[u8]) -> String {
         Some(content_type) => told += &format!(" {content_type}"),
         None => told += " no content-type",
     }
-    let text = String::from_utf8_lossy(&body).into_owned();
+    let text = String::from_utf8_lossy(body).into_owned();
     match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(mut members)) if !status.starts_with('2') => {
             // `details` is printed where there are none by one side only.

@@ -16,12 +16,14 @@ use hyper_util::service::TowerToHyperService;
 use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use pulpo_gateway::fault::{ErrorContext, ErrorFormat, ErrorReply, Fault};
+use pulpo_gateway::listen;
 use pulpo_gateway::service::Gateway;
 use pulpo_gateway::surface::{Surface, SurfaceOptions};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Status;
 use tonic::body::Body;
-use tower::Service;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, Service, ServiceExt};
 
 /// The method that answered, as a header of its reply.
 pub(crate) const METHOD_HEADER: &str = "x-method";
@@ -100,15 +102,23 @@ fn echo(
                 // The gateway's refusal of a body, which no method sees.
                 Err(status) => return Ok(status.into_http()),
             };
-            let mut reply = match DynamicMessage::decode(input, frame.slice(5..)) {
-                Err(error) => Status::internal(error.to_string()).into_http(),
-                Ok(message) => answer(&name, &message),
+            let mut reply = match message(&frame).map(|wire| DynamicMessage::decode(input, wire)) {
+                None => Status::internal("not one whole message").into_http(),
+                Some(Err(error)) => Status::internal(error.to_string()).into_http(),
+                Some(Ok(message)) => answer(&name, &message),
             };
             let headers = reply.headers_mut();
             headers.insert(METHOD_HEADER, HeaderValue::from_str(&name).unwrap());
             Ok(reply)
         }
     })
+}
+
+/// The only message of a body.
+fn message(body: &Bytes) -> Option<Bytes> {
+    let (head, message) = body.split_first_chunk::<5>()?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    (head[0] == 0 && message.len() == length as usize).then(|| body.slice(5..))
 }
 
 fn answer(method: &str, message: &DynamicMessage) -> Response<Body> {
@@ -168,12 +178,26 @@ impl ErrorFormat for StatusJson {
     }
 }
 
-/// This gateway, strict and in the ProtoJSON profile, around the service in process.
+/// This gateway, strict and in the ProtoJSON profile, around the service in process, with gRPC-Web beside it.
 pub(crate) async fn gateway(pool: &DescriptorPool) -> SocketAddr {
     let services: Vec<_> = pool.services().collect();
     let options = SurfaceOptions::new("differential", Arc::new(StatusJson));
     let surface = Surface::compile(pool, &services, options).unwrap();
-    serve(Gateway::new(Arc::new(surface), echo(pool))).await
+    let rest = Gateway::new(Arc::new(surface), echo(pool));
+    let grpc = GrpcWebLayer::new().layer(echo(pool));
+    serve(tower::service_fn(move |request: Request<Body>| {
+        let (rest, grpc) = (rest.clone(), grpc.clone());
+        async move {
+            match listen::is_grpc(request.headers()) {
+                true => match listen::grpc_refusal(&request) {
+                    Some(refusal) => Ok(refusal),
+                    None => grpc.oneshot(request).await,
+                },
+                false => rest.oneshot(request).await,
+            }
+        }
+    }))
+    .await
 }
 
 /// A running Envoy, which ends with the test.
