@@ -10,7 +10,9 @@ use crate::{
     config::Config,
     connectors,
     db::Db,
+    delivery::{self, Egress},
     identity::{authenticate::Authenticator, digest, tokens::Tokens},
+    pay::webhooks,
     rates::Rates,
     secrets::Secrets,
     telemetry,
@@ -33,6 +35,8 @@ pub struct App {
     pub secrets: Secrets,
     /// Rate limits.
     pub rates: Rates,
+    /// Sends what goes to addresses that others chose.
+    pub sender: delivery::Sender,
     /// The metrics collected so far.
     pub metrics: PrometheusHandle,
 }
@@ -69,9 +73,23 @@ impl App {
             clock: clock.clone(),
             mcp_key,
         };
+        let secrets = Secrets::configured(&config.secrets)?;
+        let outgoing = &config.delivery;
+        let egress = Egress::new(
+            outgoing.allow_private_targets,
+            outgoing.endpoint_concurrency,
+        );
+        let sender = delivery::Sender::new(
+            db.clone(),
+            clock.clone(),
+            secrets.clone(),
+            egress,
+            &[&webhooks::PROFILE],
+        );
         Ok(Self {
+            sender,
+            secrets,
             rates: Rates::new(db.clone()),
-            secrets: Secrets::configured(&config.secrets)?,
             metrics: telemetry::metrics_handle()?,
             authenticator: Arc::new(authenticator),
             config: Arc::new(config),

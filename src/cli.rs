@@ -91,7 +91,7 @@ struct Target {
 enum Role {
     /// Answers requests.
     Api,
-    /// Works in the background: housekeeping. It listens for its operator at most.
+    /// Works in the background: events, jobs, deliveries, housekeeping. It listens for its operator at most.
     Worker,
     /// Both.
     All,
@@ -122,6 +122,8 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Routes | Command::Openapi { .. } => Ok(()),
         Command::Dev { data_dir } => {
             installation::complete(&mut config.secrets, &data_dir)?;
+            // Whoever develops receives webhooks on their own machine.
+            config.delivery.allow_private_targets = true;
             let database = Database::built_in(&data_dir, &config)?;
             process::serve(
                 config,

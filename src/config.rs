@@ -3,6 +3,7 @@
 //! `settings::SETTINGS` names every key once with its variable, so an unknown key or variable is an error that
 //! names the nearest known one. Secrets never appear in what is printed or logged.
 
+mod background;
 mod cidr;
 mod secret;
 mod settings;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use background::{Delivery, Housekeeping};
 pub use secret::Secret;
 
 /// The file that is read when no other one is named; it need not exist.
@@ -42,6 +44,8 @@ pub struct Config {
     pub rates: Rates,
     /// Removing what has expired.
     pub housekeeping: Housekeeping,
+    /// Sending webhooks.
+    pub delivery: Delivery,
     /// The workspace API (puppyone).
     pub workspace: Workspace,
     /// The deployment API (pushpaka).
@@ -184,25 +188,6 @@ pub struct Rates {
 impl Default for Rates {
     fn default() -> Self {
         Self { scale: 1 }
-    }
-}
-
-/// Removing what has expired, which the roles worker and all do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Housekeeping {
-    /// The time from one round to the next.
-    pub interval_ms: u64,
-    /// The most rows one statement removes.
-    pub batch_rows: u32,
-}
-
-impl Default for Housekeeping {
-    fn default() -> Self {
-        Self {
-            interval_ms: 60_000,
-            batch_rows: 1000,
-        }
     }
 }
 
@@ -366,6 +351,11 @@ impl Config {
             ("http.max_connections", self.http.max_connections as u64),
             ("http.drain_timeout_ms", self.http.drain_timeout_ms),
             ("housekeeping.interval_ms", self.housekeeping.interval_ms),
+            ("delivery.concurrency", self.delivery.concurrency as u64),
+            (
+                "delivery.endpoint_concurrency",
+                self.delivery.endpoint_concurrency as u64,
+            ),
             (
                 "housekeeping.batch_rows",
                 u64::from(self.housekeeping.batch_rows),

@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     config::Config,
     db::{Conn, Db, migrate},
+    delivery::endpoints,
     hub::admin as hub,
     identity::{
         admin as identity,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// What is sealed, all of it: what is missing here stays under its old data key.
-const SEALED: [SealedColumn; 2] = [
+const SEALED: [SealedColumn; 4] = [
     SealedColumn {
         table: "connections",
         column: "secret",
@@ -37,6 +38,8 @@ const SEALED: [SealedColumn; 2] = [
         column: "secrets",
         context_prefix: "integration:",
     },
+    endpoints::SEALED[0],
+    endpoints::SEALED[1],
 ];
 
 /// What to do.

@@ -20,10 +20,10 @@ use crate::{
         builtin::{BuiltIn, Options},
         migrate,
     },
-    housekeeping::Housekeeping,
     operations::Operations,
     server::{Addresses, Server},
     telemetry::{self, Telemetry},
+    workers::Workers,
 };
 
 /// What is left of the runtime's tasks after the server has drained gets this long.
@@ -152,10 +152,9 @@ async fn serve_until_stopped(
         let welcome = demo::prepare(&app, data_dir, server.addresses()).await?;
         ready.insert_str(0, &welcome);
     }
+    background.spawn(app.db.relay_wakes(stop.clone()));
     if role.works() {
-        let config = &app.config.housekeeping;
-        let housekeeping = Housekeeping::new(app.db.clone(), app.clock.clone(), config);
-        background.spawn(housekeeping.run(stop.clone()));
+        Workers::of_domains()?.spawn(&app, &mut background, &stop);
     }
     let signals = Signals::listen()?;
     // The server asks for this only after every listener accepts.

@@ -136,6 +136,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         Form::Integer,
     ),
     setting(
+        "delivery",
+        "allow_private_targets",
+        "PULPO_DELIVERY_ALLOW_PRIVATE_TARGETS",
+        Form::Boolean,
+    ),
+    setting(
+        "delivery",
+        "concurrency",
+        "PULPO_DELIVERY_CONCURRENCY",
+        Form::Integer,
+    ),
+    setting(
+        "delivery",
+        "endpoint_concurrency",
+        "PULPO_DELIVERY_ENDPOINT_CONCURRENCY",
+        Form::Integer,
+    ),
+    setting(
         "workspace",
         "supabase_url",
         "PULPO_SUPABASE_URL",

@@ -5,17 +5,20 @@
 pub mod builtin;
 pub mod migrate;
 pub mod transaction;
+pub mod wake;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use diesel_async::{
     AsyncPgConnection, SimpleAsyncConnection, pooled_connection::AsyncDieselConnectionManager,
 };
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 
 pub use transaction::TransactionBody;
+pub use wake::{Topic, Wake};
 
 /// The connection queries take.
 pub type Conn = AsyncPgConnection;
@@ -33,6 +36,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Db {
     pool: bb8::Pool<AsyncDieselConnectionManager<AsyncPgConnection>>,
+    url: Arc<str>,
+    wake: Wake,
 }
 
 impl Db {
@@ -43,7 +48,21 @@ impl Db {
             .max_size(size)
             .connection_timeout(ACQUIRE_TIMEOUT)
             .build_unchecked(manager);
-        Self { pool }
+        Self {
+            pool,
+            url: url.into(),
+            wake: Wake::default(),
+        }
+    }
+
+    /// What wakes workers.
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// Carries wake-ups between this process and others until `stop`.
+    pub fn relay_wakes(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        self.wake.clone().relay(self.url.to_string(), stop)
     }
 
     /// A connection for reading, or for a single statement.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel_async::{AsyncConnection, TransactionManager};
 
-use super::{Conn, Db};
+use super::{Conn, Db, wake};
 use crate::error::{Error, Kind, Result};
 
 type Manager = <Conn as AsyncConnection>::TransactionManager;
@@ -47,11 +47,14 @@ impl Db {
             // The manager marks the connection while it is in a transaction: when the client goes away in the middle,
             // the pool drops the connection instead of giving half of a transaction to the next request.
             Manager::begin_transaction(&mut *conn).await?;
-            let outcome = body(&mut conn).await;
+            let (outcome, written) = wake::noting(body(&mut conn)).await;
             let outcome = match outcome {
                 Ok(value) => Manager::commit_transaction(&mut *conn)
                     .await
-                    .map(|()| value)
+                    .map(|()| {
+                        self.wake.announce_all(written);
+                        value
+                    })
                     .map_err(Error::from),
                 Err(error) => {
                     // A connection that cannot even roll back is broken; the pool drops it when it is next checked.

@@ -1,14 +1,19 @@
 //! The outbox: what happened, written in the transaction of the change.
 //!
-//! An event exists exactly when its change was committed. Consumers read the organisation's stream in order; nobody
-//! is called from here.
+//! An event exists exactly when its change was committed. Consumers ([`consumer`]) read the stream in order; nobody is
+//! called from here.
+
+pub mod consumer;
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, QueryResult};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use crate::{db::Conn, ids};
+use crate::{
+    db::{Conn, Topic, wake},
+    ids,
+};
 
 use schema::events;
 
@@ -67,5 +72,6 @@ pub async fn append(conn: &mut Conn, new: &[NewEvent], now: DateTime<Utc>) -> Qu
         .values(&rows)
         .execute(conn)
         .await?;
+    wake::note(Topic::Events);
     Ok(())
 }

@@ -12,7 +12,7 @@ pub struct Sweep {
 }
 
 /// Everything that is swept.
-pub const SWEEPS: [Sweep; 5] = [
+pub const SWEEPS: [Sweep; 8] = [
     // Used and revoked ones too, but not before they expire: showing one again must still revoke its family.
     Sweep {
         name: "refresh_tokens",
@@ -45,5 +45,25 @@ pub const SWEEPS: [Sweep; 5] = [
         statement: "DELETE FROM rate_days WHERE ctid = ANY(ARRAY(
             SELECT ctid FROM rate_days WHERE day < ($1 AT TIME ZONE 'UTC')::date - 2
             ORDER BY day LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    },
+    Sweep {
+        name: "jobs",
+        statement: "DELETE FROM jobs WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM jobs WHERE finished_at < $1 - interval '7 days' AND state = 'done'
+            ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    },
+    // Longer, because somebody should look at them.
+    Sweep {
+        name: "dead_jobs",
+        statement: "DELETE FROM jobs WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM jobs WHERE finished_at < $1 - interval '90 days' AND state = 'dead'
+            ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    },
+    // A replay reaches back as far: it must know what was delivered.
+    Sweep {
+        name: "deliveries",
+        statement: "DELETE FROM deliveries WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM deliveries WHERE created_at < $1 - interval '30 days' AND status <> 'pending'
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
     },
 ];

@@ -155,13 +155,27 @@ impl Input {
 
     /// The first instant of `date_from`.
     pub(super) fn date_from(&mut self, value: Option<&str>) -> Option<DateTime<Utc>> {
-        self.instant("date_from", value?).map(|(start, _)| start)
+        self.instant_from("date_from", value)
+    }
+
+    /// The first instant of a date, or the instant itself.
+    pub(super) fn instant_from(
+        &mut self,
+        field: &str,
+        value: Option<&str>,
+    ) -> Option<DateTime<Utc>> {
+        self.instant(field, value?).map(|(start, _)| start)
     }
 
     /// The first instant after `date_to`: of the next day for a date, of the next millisecond for an instant, because
     /// instants are printed in milliseconds.
     pub(super) fn date_to(&mut self, value: Option<&str>) -> Option<DateTime<Utc>> {
-        self.instant("date_to", value?).map(|(_, end)| end)
+        self.instant_to("date_to", value)
+    }
+
+    /// The first instant after a date, or after the millisecond of an instant.
+    pub(super) fn instant_to(&mut self, field: &str, value: Option<&str>) -> Option<DateTime<Utc>> {
+        self.instant(field, value?).map(|(_, end)| end)
     }
 
     fn instant(&mut self, field: &str, text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {

@@ -10,8 +10,12 @@
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
 //!   bound to some agents is shown what concerns these (`listing`), and refused the others.
 //!
+//! What happened reaches others by `webhooks`.
+//!
 //! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
+
+use std::sync::Arc;
 
 use pulpo_gateway::services::Services;
 
@@ -19,11 +23,14 @@ use crate::{
     app::App,
     clock::Clock,
     db::Db,
+    delivery,
     proto::pulpo::pay::v1::{
         payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
-        wallet_service_server::WalletServiceServer,
+        wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
     },
+    secrets::Secrets,
+    workers::Workers,
 };
 
 pub mod admin;
@@ -46,6 +53,7 @@ mod time;
 pub mod transactions;
 mod wallet_service;
 pub mod wallets;
+pub mod webhooks;
 
 #[cfg(test)]
 mod decision_tests;
@@ -56,6 +64,15 @@ struct Pay {
     db: Db,
     clock: Clock,
     rates_scale: u32,
+    secrets: Secrets,
+    sender: delivery::Sender,
+}
+
+impl Pay {
+    /// Whether webhooks may go to any address.
+    fn allows_private(&self) -> bool {
+        self.sender.egress().allows_private()
+    }
 }
 
 /// Adds the services of payments.
@@ -64,10 +81,19 @@ pub fn register(app: &App, services: &mut Services) {
         db: app.db.clone(),
         clock: app.clock.clone(),
         rates_scale: app.config.rates.scale,
+        secrets: app.secrets.clone(),
+        sender: app.sender.clone(),
     };
     services
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))
         .add_service(WalletServiceServer::new(pay.clone()))
-        .add_service(PolicyServiceServer::new(pay));
+        .add_service(PolicyServiceServer::new(pay.clone()))
+        .add_service(WebhookServiceServer::new(pay));
+}
+
+/// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts
+/// to events into `workers.consumers`.
+pub fn work(workers: &mut Workers) {
+    workers.consumers.push(Arc::new(webhooks::Deliveries));
 }

@@ -78,7 +78,10 @@ fn the_matrix_has_every_method_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_answers_every_kind_of_caller_as_its_rule_says() {
     let app = TestApp::builder()
-        .config(|config| config.rates.scale = 1000)
+        .config(|config| {
+            config.rates.scale = 1000;
+            config.delivery.allow_private_targets = true;
+        })
         .start()
         .await;
     let first = app.user("first@example.com").await;

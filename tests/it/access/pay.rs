@@ -82,6 +82,115 @@ fn delete(world: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
+fn register(_: &World) -> Vec<u8> {
+    pay::RegisterWebhookRequest {
+        url: "https://example.com/hooks".to_owned(),
+        events: vec!["payment.settled".to_owned()],
+        agent_filter: vec![AGENT.to_owned()],
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+fn rename(world: &World) -> Vec<u8> {
+    let webhook = pay::WebhookChange {
+        description: Some("Renamed".to_owned()),
+        ..Default::default()
+    };
+    pay::UpdateWebhookRequest {
+        id: world.webhook_id.clone(),
+        webhook: Some(webhook),
+        update_mask: None,
+    }
+    .encode_to_vec()
+}
+
+/// Most methods of an endpoint ask for nothing but its id.
+fn webhook(world: &World) -> Vec<u8> {
+    pay::DeleteWebhookRequest {
+        id: world.webhook_id.clone(),
+    }
+    .encode_to_vec()
+}
+
+fn delivery(world: &World) -> Vec<u8> {
+    pay::GetWebhookDeliveryRequest {
+        id: world.webhook_id.clone(),
+        delivery_id: world.delivery_id.clone(),
+    }
+    .encode_to_vec()
+}
+
+/// The rows of webhooks, as in [`rows`].
+fn webhook_rows() -> Vec<Row> {
+    let rows: [(&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>); 9] = [
+        (
+            "/pulpo.pay.v1.WebhookService/ListWebhooks",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/RegisterWebhook",
+            None,
+            Code::PermissionDenied,
+            register,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/UpdateWebhook",
+            HIDDEN,
+            Code::PermissionDenied,
+            rename,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/DeleteWebhook",
+            HIDDEN,
+            Code::PermissionDenied,
+            webhook,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/ListWebhookDeliveries",
+            HIDDEN,
+            Code::PermissionDenied,
+            webhook,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/GetWebhookDelivery",
+            HIDDEN,
+            Code::PermissionDenied,
+            delivery,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/TestWebhook",
+            HIDDEN,
+            Code::PermissionDenied,
+            webhook,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/ReplayWebhook",
+            HIDDEN,
+            Code::PermissionDenied,
+            webhook,
+        ),
+        (
+            "/pulpo.pay.v1.WebhookService/RotateWebhookSecret",
+            HIDDEN,
+            Code::PermissionDenied,
+            webhook,
+        ),
+    ];
+    rows.into_iter().map(bounded).collect()
+}
+
+fn bounded(
+    (method, foreign, bound, ask): (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>),
+) -> Row {
+    Row {
+        bound: Some(bound),
+        ..row(method, Code::Ok, foreign, ask)
+    }
+}
+
 /// The methods with what another organisation's key and a key bound to another agent get; lists show the latter nothing
 /// of this agent.
 pub(super) fn rows() -> Vec<Row> {
@@ -174,9 +283,8 @@ pub(super) fn rows() -> Vec<Row> {
             empty,
         ),
     ];
-    let rows = rows.into_iter().map(|(method, foreign, bound, ask)| Row {
-        bound: Some(bound),
-        ..row(method, Code::Ok, foreign, ask)
-    });
-    rows.collect()
+    rows.into_iter()
+        .map(bounded)
+        .chain(webhook_rows())
+        .collect()
 }

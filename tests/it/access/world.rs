@@ -33,6 +33,8 @@ pub(super) struct World<'a> {
     pub(super) refresh_token: String,
     pub(super) transaction_id: String,
     pub(super) policy_id: String,
+    pub(super) webhook_id: String,
+    pub(super) delivery_id: String,
     pub(super) stranger_org_id: String,
     pub(super) stranger: User,
 }
@@ -74,6 +76,21 @@ impl<'a> World<'a> {
             .await
             .expect_status(200);
 
+        // Nobody listens there.
+        let webhook = serde_json::json!({
+            "url": "http://127.0.0.1:9/", "events": ["payment.settled"], "agent_filter": [AGENT],
+        });
+        let api = app.pulse().bearer(&key);
+        let webhook = api.post("/webhooks", &webhook).await.expect_status(201);
+        let webhook_id = webhook.str("/id").to_owned();
+        let tested = api
+            .post(
+                &format!("/webhooks/{webhook_id}/test"),
+                &serde_json::json!({}),
+            )
+            .await;
+        let delivery_id = tested.expect_status(200).str("/delivery_id").to_owned();
+
         let now = app.app.clock.now();
         let mut conn = app.app.db.connection().await.unwrap();
         let refresh_token = refresh_tokens::start(&mut conn, owner.id, now)
@@ -102,6 +119,8 @@ impl<'a> World<'a> {
             refresh_token,
             transaction_id,
             policy_id,
+            webhook_id,
+            delivery_id,
             stranger_org_id,
             stranger,
         }

@@ -94,7 +94,7 @@ async fn exactly_what_has_expired_by_the_clock_is_swept() {
     let of = |name| report.rows_of(name);
     assert_eq!(
         SWEEPS.map(|sweep| of(sweep.name)),
-        [5, 5, 5, 4, 0],
+        [5, 5, 5, 4, 0, 0, 0, 0],
         "{report}"
     );
     assert_eq!(left(&app).await, [5, 5, 5, 6, 10]);
@@ -137,6 +137,54 @@ async fn workers_at_once_share_the_work_and_wait_for_nobody() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn finished_jobs_and_deliveries_are_kept_for_their_time() {
+    let now = start_of_time() + TimeDelta::days(100);
+    let clock = Clock::fixed(now);
+    let app = TestApp::builder().clock(&clock).start().await;
+    let org = app.organization("Acme").await;
+    // A row for each of the last hundred days, of every state.
+    let days = format!(
+        "generate_series(0, 99) AS i, LATERAL (SELECT timestamptz '{now}' - i * interval '1 day' AS at) AS x"
+    );
+    for statement in [
+        format!(
+            "INSERT INTO jobs (kind, payload, state, run_at, created_at, finished_at)
+             SELECT 'test', '{{}}', s, at, at, CASE WHEN s <> 'waiting' THEN at END
+             FROM {days}, unnest(ARRAY['waiting', 'done', 'dead']) AS s"
+        ),
+        format!(
+            "INSERT INTO delivery_endpoints (org_id, id, api, url, kinds, status, secret, created_at, updated_at)
+             VALUES ('{org}', 'whk_1', 'pay', 'https://example.com/', '{{x}}', 'active', 'x', '{now}', '{now}')"
+        ),
+        format!(
+            "INSERT INTO deliveries (org_id, endpoint_id, id, api, event_id, event_type, ordering_key, body, status, due_at,
+                created_at, delivered_at)
+             SELECT '{org}', 'whk_1', s || i, 'pay', 'e', 'x', 'k', '{{}}', s, at, at,
+                CASE WHEN s = 'delivered' THEN at END
+             FROM {days}, unnest(ARRAY['pending', 'delivered', 'failed']) AS s"
+        ),
+    ] {
+        app.sql(&statement).await;
+    }
+    let report = housekeeping(&app, 1000)
+        .round(&CancellationToken::new())
+        .await
+        .unwrap();
+    let of = |name| report.rows_of(name);
+    assert_eq!(
+        (of("jobs"), of("dead_jobs"), of("deliveries")),
+        (92, 9, 2 * 69)
+    );
+    for (state, kept) in [("waiting", 100), ("done", 8), ("dead", 91)] {
+        let count = format!("SELECT count(*) FROM jobs WHERE state = '{state}'");
+        assert_eq!(app.sql_number(&count).await, kept, "{state}");
+    }
+    let count = "SELECT count(*) FROM deliveries";
+    assert_eq!(app.sql_number(count).await, 100 + 31 + 31);
+    app.stop().await;
+}
+
 /// Of 400 days from 2 March 2026 on, those that are not more than two days before 5 April 2027.
 fn days_kept() -> usize {
     let today = (start_of_time() + TimeDelta::days(400)).date_naive();
@@ -155,7 +203,10 @@ async fn a_round_is_bounded_and_ends_when_told() {
     let stop = CancellationToken::new();
     // A hundred statements of one row each.
     let report = housekeeping(&app, 1).round(&stop).await.unwrap();
-    assert_eq!(SWEEPS.map(|sweep| report.rows_of(sweep.name)), [100; 5]);
+    assert_eq!(
+        SWEEPS.map(|sweep| report.rows_of(sweep.name)),
+        [100, 100, 100, 100, 100, 0, 0, 0]
+    );
     stop.cancel();
     let report = housekeeping(&app, 1).round(&stop).await.unwrap();
     assert_eq!(report.rows(), 0);

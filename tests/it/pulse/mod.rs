@@ -13,6 +13,7 @@ mod platform;
 mod policies;
 mod refusals;
 mod wallets;
+mod webhooks;
 
 use pulpo::clock::Clock;
 use serde_json::{Value, json};
