@@ -242,10 +242,11 @@ impl Index {
             let Some(entry) = self.entries.get(number) else {
                 return Err(slot);
             };
-            if entry.form == form && self.has_keys(entry, literals) {
-                if !entry.is_long || self.has_texts(entry, shape, &text) {
-                    return Ok(number);
-                }
+            if entry.form == form
+                && self.has_keys(entry, literals)
+                && (!entry.is_long || self.has_texts(entry, shape, &text))
+            {
+                return Ok(number);
             }
             slot = (slot + 1) & mask;
         }
