@@ -102,7 +102,7 @@ impl<'p> Path<'p> {
         match bytes.len() {
             ..16 => self.add(&Marks::of(self.padded.first_chunk()), 0),
             16..32 => self.add(&Marks::of_both::<16>(bytes), 0),
-            32..=BLOCK => self.add(&Marks::of_both::<32>(bytes), 0),
+            32..=64 => self.add(&Marks::of_both::<32>(bytes), 0),
             65..=SHORT => {
                 self.add(&Marks::of(bytes.first_chunk()), 0)?;
                 let mut last = Marks::of(bytes.last_chunk());
