@@ -5,7 +5,7 @@ REDOCLY_VERSION := 2.77.0
 SWAGGER_UI_VERSION := 5.35.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients check-openapi docs-assets bench-start bench-gateway
+.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets bench-start bench-gateway
 
 run: install
 	cargo build --release --bin pulpo
@@ -41,9 +41,13 @@ fuzz:
 differential:
 	scripts/differential.sh
 
-# grpcurl, grpcio and connect-es against the gateway's echo service.
+# grpcurl, grpcio and connect-es against the gateway's echo service, and a thousand slow connections beside others.
 clients:
 	gateway/clients/run.sh
+
+# Only the slow ones, of the last.
+slow-clients:
+	gateway/clients/slow.sh
 
 # What the codec costs, in instructions, against the pinned counts; more than 2 % away fails. The second pins them anew.
 instructions:

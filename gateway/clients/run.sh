@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Real clients against the echo service: grpcurl, Python's grpcio, connect-es in Node.js and in headless Chromium.
+# Real clients against the echo service: grpcurl, Python's grpcio, connect-es in Node.js and in headless Chromium;
+# and slow ones beside others (slowhttptest).
 # Installs what is missing into .tools/clients, and Chromium from the system's packages.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -37,3 +38,5 @@ echo '-- grpcio'
 "$tools/python/bin/python" gateway/clients/grpcio_reflection.py
 echo '-- connect-es in Node.js and in Chromium'
 node --test --test-reporter=spec "$tools"/*.test.mjs
+echo '-- slowhttptest'
+gateway/clients/slow.sh

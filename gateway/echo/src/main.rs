@@ -1,4 +1,4 @@
-//! Serves the echo service on a port of its own choice, which it prints as `listening on ADDRESS`.
+//! Serves the echo service at the address it is given, or on a port of its own choice, and prints `listening on ADDRESS`.
 
 use std::{future::ready, sync::Arc};
 
@@ -21,7 +21,8 @@ const MAX_CONNECTIONS: usize = 1000;
 async fn main() -> Result<()> {
     let faces = Faces::new()?
         .map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = std::env::args().nth(1);
+    let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:0")).await?;
     println!("listening on {}", listener.local_addr()?);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     listen::accept(

@@ -278,7 +278,10 @@ impl Service<Request<Body>> for Backend {
     fn call(&mut self, request: Request<Body>) -> Call {
         if let Some(rpc) = self.site.rpc(request.uri().path()) {
             self.record.route(&rpc.route);
-            return rpc.upstream.clone().call(request);
+            return match rpc.has_stream {
+                true => rpc.upstream.clone().call(request),
+                false => rpc.upstream.call_with_one(request),
+            };
         }
         match &self.site.default {
             Some(upstream) => upstream.clone().call(request),

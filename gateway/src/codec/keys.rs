@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use super::print::Value;
+use super::value::Value;
 
 /// Maps up to this size need no allocation.
 const INLINE: usize = 8;

@@ -12,10 +12,10 @@
 //!   limit, and no panic on any input.
 //! - No message objects, and no allocation besides the output on the usual way.
 //!
-//! How it is arranged: `compile` makes the `table`s. JSON goes through `scan` (tokens; `special` and `skip` are parts of it), `read` (messages), `read_value`
-//! (scalars and own forms), `number` and `time`. The wire goes through `wire` (bytes), `write` (messages in order), `gather`
-//! (messages in any order), `write_field` (one field), `write_known` (own forms) and `print` (scalars). `path` binds single
-//! fields, `mask` lists them.
+//! How it is arranged: `compile` makes the `table`s. JSON goes through `scan` (tokens; `special` and `skip` are parts of it),
+//! `read` (messages), `read_value` (scalars and own forms), `number` and `time`. The wire goes through `wire` (bytes), `write`
+//! (messages in order), `gather` (messages in any order), `write_field` (one field), `write_known` (own forms) and `print`
+//! (scalars, integers as `value`s). `path` binds single fields, `mask` lists them.
 //!
 //! Own types: `pulpo.type.v1.Decimal` is a JSON number carried digit for digit, `pulpo.type.v1.Json` any JSON value carried
 //! as it was written. A line break in printed JSON can only be white space inside such a `Json`.
@@ -36,6 +36,7 @@ mod skip;
 mod special;
 mod table;
 mod time;
+mod value;
 mod wire;
 mod write;
 mod write_field;

@@ -1,15 +1,14 @@
 //! Scalars as JSON text.
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::fault::WireProblem;
 use super::special::special;
 use super::table::{Kind, Tables};
+use super::value::Value;
 use super::wire::{Wire, unzigzag};
-use crate::profile::{Integers, SAFE_INTEGER_MAX};
+use crate::profile::Integers;
 
 /// Prints the scalar that comes next and says whether it is the default of its kind.
 #[inline]
@@ -76,43 +75,6 @@ pub(super) fn scalar(
         _ => value.print(out),
     }
     Ok(matches!(value, Value::Signed(0) | Value::Unsigned(0)))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Value {
-    Signed(i64),
-    Unsigned(u64),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Signed(value) => value.fmt(f),
-            Value::Unsigned(value) => value.fmt(f),
-        }
-    }
-}
-
-impl Value {
-    fn is_safe(self) -> bool {
-        let magnitude = match self {
-            Value::Signed(value) => value.unsigned_abs(),
-            Value::Unsigned(value) => value,
-        };
-        magnitude <= SAFE_INTEGER_MAX
-    }
-
-    #[inline]
-    fn print(self, out: &mut Vec<u8>) {
-        let mut buffer = itoa::Buffer::new();
-        out.extend_from_slice(
-            match self {
-                Value::Signed(value) => buffer.format(value),
-                Value::Unsigned(value) => buffer.format(value),
-            }
-            .as_bytes(),
-        );
-    }
 }
 
 /// An integer, enum or bool. 32-bit kinds keep the low 32 bits of a longer varint, as all decoders do.

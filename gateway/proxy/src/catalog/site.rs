@@ -49,6 +49,8 @@ pub struct Site {
 pub struct Rpc {
     /// Where.
     pub upstream: Upstream,
+    /// Whether it takes a stream of messages.
+    pub has_stream: bool,
     /// Its metrics.
     pub route: Arc<Route>,
 }
@@ -145,6 +147,7 @@ impl Site {
             let route = metrics.route(surface, path.trim_start_matches('/'));
             let rpc = Rpc {
                 upstream: upstream.clone(),
+                has_stream: method.is_client_streaming(),
                 route: Arc::new(route),
             };
             self.rpcs.insert(path, rpc);

@@ -42,14 +42,29 @@ pub struct Call {
 
 enum State {
     Refused(Status),
+    /// The first bytes of the request are still to come.
+    Reading(Reading),
     /// No connection is open; one may be soon.
     Waiting(Box<Waiting>),
     Sent(Sent),
 }
 
+struct Reading {
+    shared: Arc<Shared>,
+    request: Option<Request<Body>>,
+}
+
 struct Waiting {
     opening: Pin<Box<dyn Future<Output = Option<SendRequest<Bytes>>> + Send>>,
-    request: Option<(Parts, Body, OwnedSemaphorePermit, TaskTracker)>,
+    request: Option<(Outgoing, OwnedSemaphorePermit, TaskTracker)>,
+}
+
+/// A request on its way to the server.
+struct Outgoing {
+    parts: Parts,
+    /// What has been read of the body.
+    first: Option<Bytes>,
+    body: Body,
 }
 
 struct Sent {
@@ -66,47 +81,82 @@ impl Call {
     }
 
     pub(super) fn start(shared: &Arc<Shared>, request: Request<Body>) -> Self {
+        State::start(shared, None, request).into()
+    }
+
+    /// The same, when the first bytes of the body are here: a client that is slow to send them holds nothing of the server's
+    /// meanwhile.
+    pub(super) fn read_first(shared: &Arc<Shared>, request: Request<Body>) -> Self {
+        if request.body().is_end_stream() {
+            return Self::start(shared, request);
+        }
+        let (shared, request) = (shared.clone(), Some(request));
+        State::Reading(Reading { shared, request }).into()
+    }
+}
+
+impl Reading {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<State> {
+        let Some(request) = &mut self.request else {
+            return Poll::Pending;
+        };
+        let read = ready!(Pin::new(request.body_mut()).poll_frame(cx));
+        let Some(mut request) = self.request.take() else {
+            return Poll::Pending;
+        };
+        let first = match read {
+            Some(Err(status)) => return Poll::Ready(State::Refused(status)),
+            Some(Ok(frame)) => frame.into_data().ok(),
+            None => None,
+        };
+        if first.is_none() {
+            *request.body_mut() = Body::empty();
+        }
+        Poll::Ready(State::start(&self.shared, first, request))
+    }
+}
+
+impl State {
+    fn start(shared: &Arc<Shared>, first: Option<Bytes>, request: Request<Body>) -> Self {
         let permit = match shared.admit() {
             Ok(permit) => permit,
-            Err(status) => return State::Refused(status).into(),
+            Err(status) => return Self::Refused(status),
         };
         let (mut parts, body) = request.into_parts();
         shared.address(&mut parts);
         for name in OF_ONE_CONNECTION {
             parts.headers.remove(name);
         }
+        let outgoing = Outgoing { parts, first, body };
         let tasks = shared.tasks.clone();
         if let Some(sender) = shared.in_turn().find_map(Slot::sender) {
-            return State::send(sender, parts, body, permit, tasks).into();
+            return Self::send(sender, outgoing, permit, tasks);
         }
         let Some(slot) = shared.in_turn().next() else {
-            return State::Refused(unreachable_now()).into();
+            return Self::Refused(unreachable_now());
         };
-        State::Waiting(Box::new(Waiting {
+        Self::Waiting(Box::new(Waiting {
             opening: Box::pin(slot.ready(shared.limits.connect_timeout)),
-            request: Some((parts, body, permit, tasks)),
+            request: Some((outgoing, permit, tasks)),
         }))
-        .into()
     }
-}
 
-impl State {
     fn send(
         mut sender: SendRequest<Bytes>,
-        parts: Parts,
-        body: Body,
+        outgoing: Outgoing,
         permit: OwnedSemaphorePermit,
         tasks: TaskTracker,
     ) -> Self {
-        let has_body = !body.is_end_stream();
+        let Outgoing { parts, first, body } = outgoing;
+        let has_body = first.is_some() || !body.is_end_stream();
         match sender.send_request(Request::from_parts(parts, ()), !has_body) {
-            Ok((response, stream)) => State::Sent(Sent {
+            Ok((response, stream)) => Self::Sent(Sent {
                 response,
-                pump: has_body.then(|| Pump::new(body, stream)),
+                pump: has_body.then(|| Pump::new(first, body, stream)),
                 permit: Some(permit),
                 tasks,
             }),
-            Err(error) => State::Refused(broken(&error)),
+            Err(error) => Self::Refused(broken(&error)),
         }
     }
 }
@@ -125,11 +175,15 @@ impl Future for Call {
         loop {
             let response = match &mut this.state {
                 State::Refused(status) => status.clone().into_http(),
+                State::Reading(reading) => {
+                    this.state = ready!(reading.poll(cx));
+                    continue;
+                }
                 State::Waiting(waiting) => {
                     let sender = ready!(waiting.opening.as_mut().poll(cx));
                     this.state = match (sender, waiting.request.take()) {
-                        (Some(sender), Some((parts, body, permit, tasks))) => {
-                            State::send(sender, parts, body, permit, tasks)
+                        (Some(sender), Some((outgoing, permit, tasks))) => {
+                            State::send(sender, outgoing, permit, tasks)
                         }
                         _ => State::Refused(unreachable_now()),
                     };

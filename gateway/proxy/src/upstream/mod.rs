@@ -3,7 +3,8 @@
 //! What it promises:
 //! - Every failure is a gRPC status, never an error: `UNAVAILABLE` when no connection can be had or one breaks, what the
 //!   server's reset says otherwise. A request is sent once; only one that could not be sent goes to another connection.
-//! - Calls in flight are limited; beyond the limit they are refused at once instead of queueing.
+//! - Calls in flight are limited; beyond the limit they are refused at once instead of queueing. A call of a method that takes
+//!   one message counts from its first bytes on, so that slow clients do not take the places of others.
 //! - A reply's body is read at the pace it is asked for, and dropping it cancels the call.
 //!
 //! How it is arranged: `dial` opens a connection, `slot` keeps one open, `call` is one call, `pump` sends its body.
@@ -91,6 +92,11 @@ impl Upstream {
                 tasks: tasks.clone(),
             }),
         }
+    }
+
+    /// A call of a method that takes one message. Nothing is asked of the server before its first bytes are here.
+    pub fn call_with_one(&self, request: Request<Body>) -> Call {
+        Call::read_first(&self.shared, request)
     }
 
     /// Its name in the configuration.

@@ -32,11 +32,12 @@ pub(super) enum Failure {
 }
 
 impl Pump {
-    pub(super) fn new(body: Body, stream: SendStream<Bytes>) -> Self {
+    /// `first` has been read of the body already.
+    pub(super) fn new(first: Option<Bytes>, body: Body, stream: SendStream<Bytes>) -> Self {
         Self {
             body,
             stream,
-            held: None,
+            held: first,
             ahead: None,
             is_read: false,
         }

@@ -17,5 +17,6 @@ mod program;
 mod reload;
 mod rest;
 mod seen;
+mod slow;
 mod tls;
 mod upstream;
