@@ -1,5 +1,7 @@
 //! Numbers as JSON writes them, to the wire. Integers are exact over their whole range; floats are correctly rounded.
 
+use wide::u8x16;
+
 use super::fault::Problem;
 use super::table::Kind;
 use super::wire::{put_varint, zigzag};
@@ -220,5 +222,110 @@ fn exponent(text: &[u8]) -> i64 {
         -value
     } else {
         value
+    }
+}
+
+/// Length of the JSON number the text starts with. `01` starts with the number `0`.
+#[inline]
+pub(super) fn number_length(text: &[u8]) -> Option<usize> {
+    let next = *text.first()?;
+    let usual = text
+        .first_chunk()
+        .and_then(|chunk| usual_number_length(next, chunk));
+    usual.or_else(|| any_number_length(text))
+}
+
+/// The same for a number without an exponent that ends within these bytes; of all others nothing is known. `next` is the
+/// first byte, which the caller has at hand: taken out of the vector it costs more.
+#[inline(always)]
+pub(super) fn usual_number_length(next: u8, chunk: &[u8; 16]) -> Option<usize> {
+    let digits = u8x16::new(*chunk) - u8x16::splat(b'0');
+    // A bit stands for each byte that is no digit; above the sixteen all are set.
+    let mut others = !digits.simd_eq(digits.min(u8x16::splat(9))).to_bitmask();
+    // The minus sign has the lowest bit, which is taken away.
+    let start = usize::from(next == b'-');
+    others -= start as u32;
+    let mut end = others.trailing_zeros() as usize;
+    if end == start {
+        return None;
+    }
+    if chunk[start] == b'0' && end > start + 1 {
+        return Some(start + 1);
+    }
+    if end < 16 && chunk[end] == b'.' {
+        others &= others - 1;
+        let fraction = end + 1;
+        end = others.trailing_zeros() as usize;
+        if end == fraction {
+            return None;
+        }
+    }
+    (end < 16 && !matches!(chunk[end], b'e' | b'E')).then_some(end)
+}
+
+#[inline(never)]
+fn any_number_length(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        text.get(from..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|c| c.is_ascii_digit())
+            .count()
+    };
+    let start = usize::from(text.first() == Some(&b'-'));
+    let mut end = match text.get(start) {
+        Some(b'0') => start + 1,
+        Some(b'1'..=b'9') => start + digits(start),
+        _ => return None,
+    };
+    if text.get(end) == Some(&b'.') {
+        let fraction = digits(end + 1);
+        if fraction == 0 {
+            return None;
+        }
+        end += 1 + fraction;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        if exponent == 0 {
+            return None;
+        }
+        end += 1 + sign + exponent;
+    }
+    Some(end)
+}
+
+/// Whether the whole text is one JSON number.
+pub(super) fn is_number(text: &[u8]) -> bool {
+    number_length(text) == Some(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every text of up to six of these, with more of each kind behind it than sixteen bytes hold, and cut short.
+    #[test]
+    fn usual_numbers_end_where_all_do() {
+        let alphabet = b"01-.e+ ";
+        let endings: [&[u8]; 5] = [
+            b"",
+            b"}",
+            b",                  ",
+            b"123456789012345678",
+            b".12345678901234567",
+        ];
+        for length in 1..=6 {
+            for choice in 0..alphabet.len().pow(length) {
+                let byte = |place| alphabet[choice / alphabet.len().pow(place) % alphabet.len()];
+                let start: Vec<u8> = (0..length).map(byte).collect();
+                for ending in endings {
+                    let text = [&start, ending].concat();
+                    let shown = text.escape_ascii();
+                    assert_eq!(number_length(&text), any_number_length(&text), "{shown}");
+                }
+            }
+        }
     }
 }

@@ -4,9 +4,9 @@ use smallvec::SmallVec;
 
 use super::fault::{FieldPathFault, Problem, Read, fault};
 use super::number;
+use super::number::is_number;
 use super::read::Reader;
 use super::read_value::{put_base64, put_decimal, put_duration, put_field_mask, put_timestamp};
-use super::scan::is_number;
 use super::table::{Field, Form, Kind, Shape, Tables, TagBytes};
 use super::wire::{close, open, put_sized, put_varint};
 

@@ -6,8 +6,9 @@
 use super::fault::{Problem, Read, fault};
 use super::keys::{Key, Keys};
 use super::number;
+use super::number::is_number;
 use super::print;
-use super::scan::{Scanner, is_number};
+use super::scan::Scanner;
 use super::table::{Field, Form, Kind, Message, Shape, Tables, TagBytes};
 use super::wire::{Wire, close, open, put_sized};
 use crate::profile::Unknown;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::fault::{Problem, Read, fault};
 use super::number;
+use super::number::is_number;
 use super::read::Reader;
-use super::scan::is_number;
 use super::table::{Form, Kind, Message, Shape, TagBytes};
 use super::time;
 use super::wire::{close, open, put_sized, put_varint};

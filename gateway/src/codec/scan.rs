@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 use super::fault::{Problem, Read, fault};
+use super::number::number_length;
 use super::special::special;
 
 pub(super) struct Scanner<'a> {
@@ -41,11 +44,8 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     pub(super) fn space(&mut self) {
         // Text written by programs mostly has none.
-        if self.peek() > b' ' {
-            return;
-        }
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
-            self.at += 1;
+        if self.peek() <= b' ' {
+            self.at = self.json.len() - after_some_space(self.rest()).len();
         }
     }
 
@@ -89,10 +89,21 @@ impl<'a> Scanner<'a> {
                 self.values_left = left;
                 Ok(())
             }
-            None => self.fault(Problem::TooMany {
-                limit: self.values_max,
-            }),
+            None => self.too_many(self.rest()),
         }
+    }
+
+    /// The fault of one more than are allowed, which begins where `rest` does.
+    #[cold]
+    pub(super) fn too_many<T>(&self, rest: &[u8]) -> Read<T> {
+        let limit = self.values_max;
+        self.fault_at(rest, Problem::TooMany { limit })
+    }
+
+    /// The fault of what begins where `rest` does.
+    #[cold]
+    pub(super) fn fault_at<T>(&self, rest: &[u8], problem: Problem) -> Read<T> {
+        fault(self.json.len() - rest.len(), problem)
     }
 
     /// After an element: `true` when another one follows, `false` when the object or array was left.
@@ -289,40 +300,36 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Length of the JSON number the text starts with. `01` starts with the number `0`.
-pub(super) fn number_length(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| {
-        text.get(from..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(|c| c.is_ascii_digit())
-            .count()
-    };
-    let start = usize::from(text.first() == Some(&b'-'));
-    let mut end = match text.get(start) {
-        Some(b'0') => start + 1,
-        Some(b'1'..=b'9') => start + digits(start),
-        _ => return None,
-    };
-    if text.get(end) == Some(&b'.') {
-        let fraction = digits(end + 1);
-        if fraction == 0 {
-            return None;
-        }
-        end += 1 + fraction;
-    }
-    if matches!(text.get(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
-        let exponent = digits(end + 1 + sign);
-        if exponent == 0 {
-            return None;
-        }
-        end += 1 + sign + exponent;
-    }
-    Some(end)
+/// The next byte, 0 at the end: no JSON token starts with it.
+#[inline(always)]
+pub(super) fn first(rest: &[u8]) -> u8 {
+    rest.first().copied().unwrap_or(0)
 }
 
-/// Whether the whole text is one JSON number.
-pub(super) fn is_number(text: &[u8]) -> bool {
-    number_length(text) == Some(text.len())
+/// Text written by programs mostly has no white space.
+#[inline(always)]
+pub(super) fn after_space(rest: &[u8]) -> &[u8] {
+    if first(rest) > b' ' {
+        return rest;
+    }
+    after_some_space(rest)
+}
+
+/// Where there is some, it often is a line break and many spaces.
+#[inline(never)]
+fn after_some_space(mut rest: &[u8]) -> &[u8] {
+    while let Some(chunk) = rest.first_chunk() {
+        let bytes = u8x16::new(*chunk);
+        let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+        let spaces = is(b' ') | is(b'\n') | is(b'\r') | is(b'\t');
+        let length = (!spaces.to_bitmask()).trailing_zeros() as usize;
+        rest = &rest[length..];
+        if length < 16 {
+            return rest;
+        }
+    }
+    while let [b' ' | b'\n' | b'\r' | b'\t', after @ ..] = rest {
+        rest = after;
+    }
+    rest
 }

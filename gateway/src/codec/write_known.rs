@@ -5,9 +5,10 @@
 
 use super::fault::{Stop, WireProblem, Written};
 use super::gather::occurrences;
+use super::number::is_number;
 use super::print;
 use super::read_value::DECIMAL_CHARS_MAX;
-use super::scan::{Scanner, is_number};
+use super::scan::Scanner;
 use super::table::{Field, Form, Kind, Message, Shape};
 use super::time;
 use super::wire::{Raw, Wire};

@@ -22,6 +22,7 @@ mod support;
 
 mod agree;
 mod fields;
+mod free;
 mod generate;
 mod known;
 mod limits;
