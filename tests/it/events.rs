@@ -120,6 +120,7 @@ async fn a_backlog_is_read_in_pages_and_a_failure_loses_nothing() {
         *memory.fails.lock().unwrap() = false;
         read_all(&reader).await;
     }
+    drop(conn);
     let seen = memory.seen.lock().unwrap().clone();
     assert!(seen.len() == 1600 && seen.is_sorted(), "{}", seen.len());
     app.stop().await;
