@@ -107,7 +107,7 @@ impl Sender {
         body: &str,
     ) -> Result<Sending> {
         let at = self.clock.now();
-        let id = format!("dlv_{:014x}{}", at.timestamp_micros(), ids::secret("", 18));
+        let id = new_id();
         let opened = self.secrets_of(endpoint, at).await?;
         let parcel = Parcel {
             delivery_id: &id,
@@ -345,6 +345,16 @@ fn told(
         error,
     };
     (attempt, ended)
+}
+
+/// The id of a delivery that does not come out of the queue, in the form of those that do. Like them it tells the real time, so
+/// that all of an endpoint sort in the order they were made.
+fn new_id() -> String {
+    format!(
+        "dlv_{:014x}{}",
+        Utc::now().timestamp_micros(),
+        ids::secret("", 18)
+    )
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -180,19 +180,19 @@ async fn what_one_process_writes_wakes_another() {
     let app = TestApp::start().await;
     // Two pools are as two processes to each other.
     let other = Db::new(&app.database_url(), 2);
+    let mut heard = other.wake().listen(Topic::Events);
+    let mut here = app.app.db.wake().listen(Topic::Events);
     let stop = CancellationToken::new();
     let relays = [
         tokio::spawn(app.app.db.relay_wakes(stop.clone())),
         tokio::spawn(other.relay_wakes(stop.clone())),
     ];
-    let mut heard = other.wake().listen(Topic::Events);
     let patience = std::time::Duration::from_secs(60);
     // Once it listens it is told that it may have missed something.
     tokio::time::timeout(patience, heard.changed())
         .await
         .expect("it listens")
         .unwrap();
-    let mut here = app.app.db.wake().listen(Topic::Events);
     tokio::time::timeout(patience, here.changed())
         .await
         .expect("it listens")
