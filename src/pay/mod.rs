@@ -25,7 +25,7 @@ use crate::{
     db::Db,
     delivery,
     proto::pulpo::pay::v1::{
-        payment_service_server::PaymentServiceServer,
+        data_service_server::DataServiceServer, payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
         wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
     },
@@ -34,6 +34,7 @@ use crate::{
 };
 
 pub mod admin;
+pub mod data;
 pub mod decision;
 mod input;
 pub mod ledger;
@@ -89,7 +90,8 @@ pub fn register(app: &App, services: &mut Services) {
         .add_service(PaymentServiceServer::new(pay.clone()))
         .add_service(WalletServiceServer::new(pay.clone()))
         .add_service(PolicyServiceServer::new(pay.clone()))
-        .add_service(WebhookServiceServer::new(pay));
+        .add_service(WebhookServiceServer::new(pay.clone()))
+        .add_service(DataServiceServer::new(pay));
 }
 
 /// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts

@@ -113,3 +113,20 @@ diesel::table! {
         created_at -> Timestamptz,
     }
 }
+
+diesel::table! {
+    data_records (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        source -> Text,
+        data_type -> Text,
+        external_id -> Text,
+        category -> Nullable<Text>,
+        data -> Json,
+        amount_minor -> Nullable<Int8>,
+        currency -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}

@@ -1,7 +1,10 @@
 //! The rows of payments.
 
 use prost::Message;
-use pulpo::proto::pulpo::{pay::v1 as pay, r#type::v1::Decimal};
+use pulpo::proto::pulpo::{
+    pay::v1 as pay,
+    r#type::v1::{Decimal, Json},
+};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -119,6 +122,47 @@ fn delivery(world: &World) -> Vec<u8> {
         delivery_id: world.delivery_id.clone(),
     }
     .encode_to_vec()
+}
+
+fn push(_: &World) -> Vec<u8> {
+    pay::PushDataRequest {
+        source: "erp".to_owned(),
+        data_type: "invoices".to_owned(),
+        records: vec![pay::NewDataRecord {
+            external_id: "INV-1".to_owned(),
+            data: Some(Json {
+                text: "{}".to_owned(),
+            }),
+            category: None,
+        }],
+    }
+    .encode_to_vec()
+}
+
+/// The rows of data, which belongs to no agent, and of reports.
+fn data_rows() -> Vec<Row> {
+    let rows: [(&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>); 4] = [
+        ("/pulpo.pay.v1.DataService/PushData", None, Code::Ok, push),
+        (
+            "/pulpo.pay.v1.DataService/BulkPushData",
+            None,
+            Code::Ok,
+            push,
+        ),
+        (
+            "/pulpo.pay.v1.DataService/QueryData",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.DataService/SummarizeData",
+            None,
+            Code::Ok,
+            empty,
+        ),
+    ];
+    rows.into_iter().map(bounded).collect()
 }
 
 /// The rows of webhooks, as in [`rows`].
@@ -286,5 +330,6 @@ pub(super) fn rows() -> Vec<Row> {
     rows.into_iter()
         .map(bounded)
         .chain(webhook_rows())
+        .chain(data_rows())
         .collect()
 }

@@ -130,6 +130,35 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         "{organization{id name slug type parent_org_id created_at} permissions[] \
          api_key{id name prefix created_at last_used_at ip_whitelist[] allowed_agents[]} rate_limits{per_minute daily}}",
     ),
+    (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/data/push" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"source": "erp", "data_type": "invoices", "records": [{"external_id": "INV-001", "data": {"amount": 5000}}]}'"#,
+        200,
+        "{pushed source data_type ids[]}",
+    ),
+    // The document's example leaves the records to the reader (`[...]`); these are those of the push before.
+    (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/data/bulk" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"source": "erp", "data_type": "invoices", "records": [{"external_id": "INV-001", "data": {"amount": 5000}}]}'"#,
+        200,
+        "{total batches inserted failed errors[]}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/data/query?data_type=invoices&limit=50" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{records[{id source data_type external_id category data{amount} created_at updated_at}] count limit offset}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/data/summary" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{summary[{data_type category count latest_at}] total_records}",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 mod agents;
 mod bounds;
 mod curl;
+mod data;
 mod denials;
 mod idempotency;
 mod ledger;
