@@ -177,7 +177,12 @@ async fn no_sealed_column_is_forgotten() {
         )
         .await;
     let columns: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    let sealed = ["connections.secret", "integrations.secrets"];
+    let sealed = [
+        "connections.secret",
+        "delivery_endpoints.previous_secret",
+        "delivery_endpoints.secret",
+        "integrations.secrets",
+    ];
     let others = [
         "api_keys.sha256",
         "data_keys.wrapped",
