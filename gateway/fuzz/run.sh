@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets, two at a time, from the kept corpora: gateway/fuzz/run.sh [SECONDS] [TARGET…]
-# What a run finds is written to the working folder of the targets, target/fuzz/found; corpora are only read.
+# FUZZ_SEED makes a run repeatable, as in .ci/run: a change is judged by what it changed, not by luck.
+# What a run finds is written to the working folder of the targets, target/fuzz/found; corpora are only read, unless
+# KEEP_CORPUS is set: then what covers more than the kept inputs do is kept with them.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds="${1:-60}"
@@ -30,20 +32,24 @@ RUSTFLAGS="$flags" cargo build --quiet --release --target "$host" --target-dir "
 found="$target_dir/found"
 mkdir -p "$found"
 one() {
-  local target="$1" fresh
-  fresh="$(mktemp -d)"
-  mkdir -p "corpus/$target"
-  if "$target_dir/$host/release/$target" "$fresh" "corpus/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-    -max_len=4096 -print_final_stats=1 -artifact_prefix="$found/$target-" >"$found/$target.log" 2>&1; then
+  local target="$1" program="$target_dir/$host/release/$1" work
+  work="$(mktemp -d)"
+  mkdir "$work/fresh" "$work/kept" "$work/all"
+  tar -C "$work/kept" -xzf "corpus/$target.tar.gz"
+  if "$program" "$work/fresh" "$work/kept" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -max_len=4096 ${FUZZ_SEED:+-seed=$FUZZ_SEED} -print_final_stats=1 -artifact_prefix="$found/$target-" >"$found/$target.log" 2>&1; then
     echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$found/$target.log") inputs, no difference"
   else
     grep -m1 -A3 panicked "$found/$target.log" || tail -n 5 "$found/$target.log"
     echo "$target: FAILED, see $found" >&2
-    rm -r "$fresh"
+    rm -r "$work"
     return 1
   fi
-  [ -z "${KEEP_CORPUS:-}" ] || "$target_dir/$host/release/$target" -merge=1 "corpus/$target" "$fresh" >/dev/null 2>&1
-  rm -r "$fresh"
+  if [ -n "${KEEP_CORPUS:-}" ]; then
+    "$program" -set_cover_merge=1 -max_len=1024 "$work/all" "$work/kept" "$work/fresh" >/dev/null 2>&1
+    tar -C "$work/all" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - . | gzip -9n >"corpus/$target.tar.gz"
+  fi
+  rm -r "$work"
 }
 export -f one
 export target_dir host found seconds

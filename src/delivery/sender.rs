@@ -29,6 +29,9 @@ const SECRET_PAUSE: TimeDelta = TimeDelta::seconds(60);
 /// The longest text of an error that is kept, in characters.
 const ERROR_CHARS_MAX: usize = 500;
 
+/// Signing secrets by what is sealed of them, for endpoints that are sent to often.
+type OpenedSecrets = Arc<Mutex<HashMap<Vec<u8>, Arc<[u8]>>>>;
+
 /// Sends deliveries; cheap to clone.
 #[derive(Clone)]
 pub struct Sender {
@@ -37,7 +40,7 @@ pub struct Sender {
     secrets: Secrets,
     egress: Egress,
     profiles: Arc<[&'static Profile]>,
-    opened: Arc<Mutex<HashMap<Vec<u8>, Arc<[u8]>>>>,
+    opened: OpenedSecrets,
 }
 
 /// A delivery that was sent at once.

@@ -4,7 +4,7 @@
 //! judged once more by `strict`, a slow reading of the same rule, so that the codec cannot hide behind its own sentence.
 
 use prost_reflect::prost::encoding::{WireType, decode_key, decode_varint};
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
 use pulpo_gateway::bind::{ParameterProblem, RequestFault};
 use pulpo_gateway::codec::{JsonFault, Problem, WireFault, WireProblem};
 
@@ -130,6 +130,28 @@ pub fn oracle_prints_otherwise(text: &str) -> bool {
     ["-0", "\"NaN\"", "Infinity\""]
         .iter()
         .any(|said| text.contains(said))
+}
+
+/// Whether a field of `google.protobuf.NullValue` has a number that is not its one value's: it prints as null all the same.
+pub fn has_other_null(message: &DynamicMessage) -> bool {
+    message
+        .fields()
+        .any(|(field, value)| is_other_null(&field.kind(), value))
+}
+
+fn is_other_null(kind: &Kind, value: &Value) -> bool {
+    match (kind, value) {
+        (Kind::Enum(of), Value::EnumNumber(number)) => {
+            *number != 0 && of.full_name() == "google.protobuf.NullValue"
+        }
+        (_, Value::Message(message)) => has_other_null(message),
+        (_, Value::List(list)) => list.iter().any(|value| is_other_null(kind, value)),
+        (Kind::Message(entry), Value::Map(map)) if entry.is_map_entry() => {
+            let kind = entry.map_entry_value_field().kind();
+            map.values().any(|value| is_other_null(&kind, value))
+        }
+        _ => false,
+    }
 }
 
 /// Whether it is the oracle that takes a parameter that ProtoJSON does not.

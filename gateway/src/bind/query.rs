@@ -8,7 +8,10 @@ use super::{
     Parameter, ParameterProblem, Place, RequestFault,
     names::{MapValue, Names, Shape},
 };
-use crate::{codec::Codec, percent};
+use crate::{
+    codec::{Codec, is_number},
+    percent,
+};
 
 /// The most parameters one query may have.
 pub const MAX_QUERY_PARAMETERS: usize = 1_000;
@@ -136,13 +139,8 @@ fn find<'n, 't>(names: &'n Names, name: &'t str) -> Option<(&'n Parameter, Optio
 fn entry(kind: MapValue, key: &str, value: &str) -> Vec<u8> {
     let is_bare = match kind {
         MapValue::Bool => matches!(value, "true" | "false"),
-        // What looks like a number goes through as one, for enums and decimals; names and `NaN` are text.
-        MapValue::Number => {
-            value.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-                && value
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
-        }
+        // What is a number goes through as one, for enums and decimals; names, `NaN` and the rest are text.
+        MapValue::Number => is_number(value.as_bytes()),
         MapValue::Text => false,
     };
     let mut json = Vec::with_capacity(key.len() + value.len() + 8);

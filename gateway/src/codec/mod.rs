@@ -46,6 +46,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 pub use self::fault::{FieldPathFault, JsonFault, Problem, WireFault, WireProblem};
 use self::fault::{Read, Stop, Written, fault};
+pub(crate) use self::number::is_number;
 pub use self::path::FieldPath;
 use self::read::Reader;
 use self::scan::Scanner;

@@ -297,7 +297,7 @@ fn any_number_length(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether the whole text is one JSON number.
-pub(super) fn is_number(text: &[u8]) -> bool {
+pub(crate) fn is_number(text: &[u8]) -> bool {
     number_length(text) == Some(text.len())
 }
 

@@ -296,8 +296,11 @@ fn seconds_and_nanos(parts: &[&[u8]]) -> Result<(i64, i32), WireProblem> {
 }
 
 /// `display_name` as `displayName`. What would not come back the same has no JSON form: upper case, and an underscore
-/// before anything but a lower-case letter.
+/// before anything but a lower-case letter; nor has a path with an empty name.
 fn put_camel_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), WireProblem> {
+    if path.split(|&c| c == b'.').any(<[u8]>::is_empty) {
+        return Err(WireProblem::FieldMask);
+    }
     let mut bytes = path.iter();
     while let Some(&byte) = bytes.next() {
         match byte {

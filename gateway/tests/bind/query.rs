@@ -199,6 +199,8 @@ fn values_that_do_not_fit_name_their_parameter() {
         "states[x]=1",
         "states[1]=-",
         "states[1]=1%2C%222%22:2",
+        "limits[a]=050",
+        "amounts[a]=1.",
         "limit=1.5",
     ] {
         let (name, problem) = problem(fixture.query(&binder, query));
@@ -207,6 +209,8 @@ fn values_that_do_not_fit_name_their_parameter() {
             "{query}: {problem}"
         );
         assert!(query.contains(&name), "{query}: {name}");
+        // A parameter is no JSON, whatever it is read as.
+        assert!(!problem.to_string().contains("JSON"), "{query}: {problem}");
     }
 }
 

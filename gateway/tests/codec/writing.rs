@@ -269,7 +269,7 @@ fn known_types_out_of_range_are_faults() {
             WireProblem::Duration
         );
     }
-    for path in ["Upper", "a__b", "a_", "a_1", "a,b"] {
+    for path in ["Upper", "a__b", "a_", "a_1", "a,b", "a.", ".a", "a..b", ""] {
         assert_eq!(
             fault(known, &sized(3, &sized(1, path.as_bytes()))),
             WireProblem::FieldMask,

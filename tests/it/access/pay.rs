@@ -149,12 +149,7 @@ fn data_rows() -> Vec<Row> {
             Code::Ok,
             push,
         ),
-        (
-            "/pulpo.pay.v1.DataService/QueryData",
-            None,
-            Code::Ok,
-            empty,
-        ),
+        ("/pulpo.pay.v1.DataService/QueryData", None, Code::Ok, empty),
         (
             "/pulpo.pay.v1.DataService/SummarizeData",
             None,

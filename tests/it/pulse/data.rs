@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{Desk, is_instant, refused, refused_field};
 use crate::support::Reply;
 
-const RECORD: &str = "{id source data_type external_id category data{amount} created_at updated_at}";
+const RECORD: &str =
+    "{id source data_type external_id category data{amount} created_at updated_at}";
 
 fn records(from: usize, to: usize) -> Value {
     (from..to)
@@ -61,11 +62,7 @@ async fn records_are_pushed_queried_and_summed_up() {
         ["O-1", "INV-0002", "INV-0001", "INV-0000"]
     );
     assert_eq!(
-        json!([
-            page.json["count"],
-            page.json["limit"],
-            page.json["offset"]
-        ]),
+        json!([page.json["count"], page.json["limit"], page.json["offset"]]),
         json!([4, 50, 0])
     );
     assert_eq!(page.json["records"][3]["id"], pushed.json["ids"][0]);
@@ -270,10 +267,7 @@ async fn data_belongs_to_its_organisation_and_asks_for_permission() {
         .await
         .expect_status(200);
     let other = desk.app.organization("Other").await;
-    let stranger = desk
-        .app
-        .pulse()
-        .bearer(&desk.app.payment_key(&other).await);
+    let stranger = desk.app.pulse().bearer(&desk.app.payment_key(&other).await);
     assert_eq!(stranger.get("/data/query").await.json["count"], 0);
     assert_eq!(stranger.get("/data/summary").await.json["total_records"], 0);
     stranger
