@@ -164,8 +164,7 @@ pub async fn upsert(
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let column =
-        |value: fn(&NewRecord) -> &str| records.iter().map(value).collect::<Vec<&str>>();
+    let column = |value: fn(&NewRecord) -> &str| records.iter().map(value).collect::<Vec<&str>>();
     let categories: Vec<_> = records.iter().map(|r| r.category.as_deref()).collect();
     let amounts = || records.iter().map(|record| record.amount.as_ref());
     let minor: Vec<_> = amounts().map(|amount| amount.map(|a| a.minor)).collect();

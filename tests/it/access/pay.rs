@@ -141,7 +141,7 @@ fn push(_: &World) -> Vec<u8> {
 
 /// The rows of data, which belongs to no agent, and of reports.
 fn data_rows() -> Vec<Row> {
-    let rows: [(&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>); 4] = [
+    let rows: [(&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>); 6] = [
         ("/pulpo.pay.v1.DataService/PushData", None, Code::Ok, push),
         (
             "/pulpo.pay.v1.DataService/BulkPushData",
@@ -149,16 +149,24 @@ fn data_rows() -> Vec<Row> {
             Code::Ok,
             push,
         ),
+        ("/pulpo.pay.v1.DataService/QueryData", None, Code::Ok, empty),
         (
-            "/pulpo.pay.v1.DataService/QueryData",
+            "/pulpo.pay.v1.DataService/SummarizeData",
             None,
             Code::Ok,
             empty,
         ),
         (
-            "/pulpo.pay.v1.DataService/SummarizeData",
+            "/pulpo.pay.v1.ReportService/GetComplianceReport",
             None,
             Code::Ok,
+            empty,
+        ),
+        // Sums over all agents.
+        (
+            "/pulpo.pay.v1.ReportService/GetFinancialReport",
+            None,
+            Code::PermissionDenied,
             empty,
         ),
     ];
