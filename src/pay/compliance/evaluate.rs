@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Findings that are less sure than this are for a human to judge.
-pub const HUMAN_BELOW_PERCENT: u8 = 80;
+const HUMAN_BELOW_PERCENT: u8 = 80;
 /// How sure it is to judge what the rules do not cover.
 const UNKNOWN_PERCENT: u8 = 50;
 
