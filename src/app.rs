@@ -12,7 +12,7 @@ use crate::{
     db::Db,
     delivery::{self, Egress},
     identity::{authenticate::Authenticator, digest, tokens::Tokens},
-    pay::webhooks,
+    pay::{compliance::RuleBook, webhooks},
     rates::Rates,
     secrets::Secrets,
     telemetry,
@@ -35,6 +35,8 @@ pub struct App {
     pub secrets: Secrets,
     /// Rate limits.
     pub rates: Rates,
+    /// The compliance rules in force.
+    pub compliance: Arc<RuleBook>,
     /// Sends what goes to addresses that others chose.
     pub sender: delivery::Sender,
     /// The metrics collected so far.
@@ -60,6 +62,7 @@ impl App {
             "PULPO_JWT_SECRET must have at least 32 characters"
         );
         connectors::check()?;
+        let compliance = RuleBook::load(config.pay.compliance_rules.as_deref())?;
         let db = Db::new(database_url, config.database.pool_size);
         let tokens = Tokens::new(jwt_secret.expose(), clock.clone());
         let mcp_key = config
@@ -87,6 +90,7 @@ impl App {
             &[&webhooks::PROFILE],
         );
         Ok(Self {
+            compliance: Arc::new(compliance),
             sender,
             secrets,
             rates: Rates::new(db.clone()),

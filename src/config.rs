@@ -46,6 +46,8 @@ pub struct Config {
     pub housekeeping: Housekeeping,
     /// Sending webhooks.
     pub delivery: Delivery,
+    /// The payments API (pulse).
+    pub pay: Pay,
     /// The workspace API (puppyone).
     pub workspace: Workspace,
     /// The deployment API (pushpaka).
@@ -189,6 +191,14 @@ impl Default for Rates {
     fn default() -> Self {
         Self { scale: 1 }
     }
+}
+
+/// The payments API (pulse).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pay {
+    /// A file of compliance rules beside the shipped ones.
+    pub compliance_rules: Option<PathBuf>,
 }
 
 /// What puppyone's `auth/config` tells its clients.

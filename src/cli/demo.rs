@@ -176,7 +176,7 @@ async fn create_money(app: &App, org_id: &str) -> Result<(), Error> {
             for (agent_id, opening_minor) in WALLETS {
                 pay::create_wallet(conn, org_id, agent_id, "USD", opening_minor, now).await?;
             }
-            pay::create_policy(conn, org_id, policy.clone(), now).await?;
+            pay::create_policy(conn, org_id, policy.clone(), &app.compliance, now).await?;
             Ok(())
         })
         .await

@@ -154,6 +154,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         Form::Integer,
     ),
     setting(
+        "pay",
+        "compliance_rules",
+        "PULPO_COMPLIANCE_RULES",
+        Form::Text,
+    ),
+    setting(
         "workspace",
         "supabase_url",
         "PULPO_SUPABASE_URL",

@@ -9,6 +9,7 @@ use crate::{
 };
 
 use super::{
+    compliance::RuleBook,
     input::Input,
     ledger::{self, Account, JournalKind, Movement},
     policies::{self, PolicyRow},
@@ -68,9 +69,10 @@ pub async fn create_policy(
     conn: &mut Conn,
     org_id: &str,
     request: CreatePolicyRequest,
+    rules: &RuleBook,
     now: DateTime<Utc>,
 ) -> Result<PolicyRow> {
-    let row = policy_input::new_row(org_id, request, now)?;
+    let row = policy_input::new_row(org_id, request, rules, now)?;
     policies::insert(conn, &row).await?;
     Ok(row)
 }

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::money;
+use super::{compliance::ComplianceVerdict, money};
 
 /// What a policy says, as it is frozen on each transaction it decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,8 @@ pub struct Facts<'a> {
     pub category: Option<&'a str>,
     /// What the payer's active wallet can spend; none without such a wallet.
     pub available_minor: Option<i64>,
+    /// What the precheck found; none when it was not made.
+    pub compliance: Option<ComplianceVerdict>,
     /// Whether the request asks for escrow.
     pub wants_escrow: bool,
 }
@@ -104,7 +106,7 @@ pub enum Reason {
     InsufficientFunds,
     /// A human would have to approve.
     HumanRequired,
-    /// The compliance check did not pass, or cannot be made.
+    /// The compliance check did not pass.
     ComplianceDenied,
     /// Escrow is not available.
     EscrowUnavailable,
@@ -138,7 +140,7 @@ pub const POLICY_PASS: &str = "policy_pass";
 /// The outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The money may move; the compliance status is `clear`.
+    /// The money may move; the compliance status is `clear` or `flagged`.
     Approved,
     /// No money moves.
     Denied {
@@ -193,7 +195,7 @@ fn checks(facts: &Facts<'_>) -> Check {
     check_category(facts, policy)?;
     check_funds(facts)?;
     check_human(facts, policy)?;
-    check_compliance(policy)?;
+    check_compliance(facts, policy)?;
     check_escrow(facts)
 }
 
@@ -347,15 +349,22 @@ fn check_human(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     }
 }
 
-fn check_compliance(policy: &PolicySnapshot) -> Check {
+/// A precheck that is asked for and was not made denies.
+fn check_compliance(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     if !policy.compliance_precheck || policy.compliance_jurisdictions.is_empty() {
         return Ok(());
     }
-    let jurisdictions = policy.compliance_jurisdictions.join(", ");
-    Err((
-        Reason::ComplianceDenied,
-        format!("The compliance precheck for {jurisdictions} is not available in this version"),
-    ))
+    match &facts.compliance {
+        Some(ComplianceVerdict::Clear | ComplianceVerdict::Flagged) => Ok(()),
+        Some(ComplianceVerdict::Review { detail }) => Err((Reason::HumanRequired, detail.clone())),
+        Some(ComplianceVerdict::Blocked { detail }) => {
+            Err((Reason::ComplianceDenied, detail.clone()))
+        }
+        None => Err((
+            Reason::ComplianceDenied,
+            "The compliance precheck was not made".to_owned(),
+        )),
+    }
 }
 
 fn check_escrow(facts: &Facts<'_>) -> Check {

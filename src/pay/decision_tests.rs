@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::decision::{Counterparty, Facts, PolicySnapshot, Reason, Verdict, decide};
+use super::{
+    compliance::ComplianceVerdict,
+    decision::{Counterparty, Facts, PolicySnapshot, Reason, Verdict, decide},
+};
 
 fn policy() -> PolicySnapshot {
     PolicySnapshot {
@@ -38,6 +41,7 @@ fn facts(policy: &PolicySnapshot) -> Facts<'_> {
         }),
         category: Some("operations"),
         available_minor: Some(5_000_000),
+        compliance: None,
         wants_escrow: false,
     }
 }
@@ -203,10 +207,26 @@ fn what_is_not_there_yet_is_denied() {
     policy.compliance_jurisdictions = names(&["US_FEDERAL", "EU_GDPR"]);
     let (reason, detail) = denied(&facts(&policy));
     assert_eq!(reason, Reason::ComplianceDenied);
+    assert_eq!(detail, "The compliance precheck was not made");
+    let with = |compliance| Facts {
+        compliance: Some(compliance),
+        ..facts(&policy)
+    };
+    for passes in [ComplianceVerdict::Clear, ComplianceVerdict::Flagged] {
+        assert_eq!(decide(&with(passes)), Verdict::Approved);
+    }
+    let detail = "Large".to_owned();
+    let blocked = ComplianceVerdict::Blocked {
+        detail: detail.clone(),
+    };
     assert_eq!(
-        detail,
-        "The compliance precheck for US_FEDERAL, EU_GDPR is not available in this version"
+        denied(&with(blocked)),
+        (Reason::ComplianceDenied, detail.clone())
     );
+    let review = ComplianceVerdict::Review {
+        detail: detail.clone(),
+    };
+    assert_eq!(denied(&with(review)), (Reason::HumanRequired, detail));
     policy.compliance_precheck = false;
     assert_eq!(decide(&facts(&policy)), Verdict::Approved);
 }

@@ -27,13 +27,17 @@ use crate::{
     proto::pulpo::pay::v1::{
         data_service_server::DataServiceServer, payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
-        wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
+        report_service_server::ReportServiceServer, wallet_service_server::WalletServiceServer,
+        webhook_service_server::WebhookServiceServer,
     },
     secrets::Secrets,
     workers::Workers,
 };
 
+use compliance::RuleBook;
+
 pub mod admin;
+pub mod compliance;
 pub mod data;
 pub mod decision;
 mod input;
@@ -47,6 +51,7 @@ mod policy_change;
 mod policy_input;
 mod policy_service;
 mod record;
+mod reports;
 mod request;
 mod schema;
 mod settlement;
@@ -67,6 +72,7 @@ struct Pay {
     rates_scale: u32,
     secrets: Secrets,
     sender: delivery::Sender,
+    rules: Arc<RuleBook>,
 }
 
 impl Pay {
@@ -84,6 +90,7 @@ pub fn register(app: &App, services: &mut Services) {
         rates_scale: app.config.rates.scale,
         secrets: app.secrets.clone(),
         sender: app.sender.clone(),
+        rules: app.compliance.clone(),
     };
     services
         .add_service(PlatformServiceServer::new(pay.clone()))
@@ -91,7 +98,8 @@ pub fn register(app: &App, services: &mut Services) {
         .add_service(WalletServiceServer::new(pay.clone()))
         .add_service(PolicyServiceServer::new(pay.clone()))
         .add_service(WebhookServiceServer::new(pay.clone()))
-        .add_service(DataServiceServer::new(pay));
+        .add_service(DataServiceServer::new(pay.clone()))
+        .add_service(ReportServiceServer::new(pay));
 }
 
 /// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts

@@ -9,6 +9,7 @@ use crate::{
 };
 
 use super::{
+    compliance::RuleBook,
     input::{DEFAULT_CURRENCY, Input},
     money,
     policies::PolicyRow,
@@ -35,6 +36,7 @@ const FIELDS: [&str; 13] = [
 pub(super) fn new_row(
     org_id: &str,
     request: pb::CreatePolicyRequest,
+    rules: &RuleBook,
     now: DateTime<Utc>,
 ) -> Result<PolicyRow> {
     let change = pb::PolicyChange {
@@ -52,7 +54,7 @@ pub(super) fn new_row(
         compliance_jurisdictions: request.compliance_jurisdictions,
         is_active: Some(true),
     };
-    let row = apply(blank(org_id, now), &change, &FIELDS)?;
+    let row = apply(blank(org_id, now), &change, &FIELDS, rules)?;
     check_order(&row)?;
     Ok(row)
 }
@@ -131,6 +133,7 @@ pub(super) fn apply(
     mut row: PolicyRow,
     change: &pb::PolicyChange,
     fields: &[&str],
+    rules: &RuleBook,
 ) -> Result<PolicyRow> {
     let mut input = Input::default();
     for field in fields {
@@ -175,7 +178,7 @@ pub(super) fn apply(
             }
             "compliance_jurisdictions" => {
                 row.compliance_jurisdictions =
-                    jurisdictions(&mut input, field, &change.compliance_jurisdictions);
+                    jurisdictions(&mut input, field, &change.compliance_jurisdictions, rules);
             }
             "is_active" => match change.is_active {
                 Some(is_active) => row.is_active = is_active,
@@ -193,12 +196,17 @@ fn names(input: &mut Input, field: &str, values: &[String]) -> Vec<String> {
     values.to_vec()
 }
 
-fn jurisdictions(input: &mut Input, field: &str, values: &[String]) -> Vec<String> {
+fn jurisdictions(
+    input: &mut Input,
+    field: &str,
+    values: &[String],
+    rules: &RuleBook,
+) -> Vec<String> {
     input.names(field, values);
     for (i, code) in values
         .iter()
         .enumerate()
-        .filter(|(_, code)| !is_jurisdiction(code))
+        .filter(|(_, code)| !rules.knows(code))
     {
         input.fault(
             &format!("{field}[{i}]"),
@@ -206,28 +214,6 @@ fn jurisdictions(input: &mut Input, field: &str, values: &[String]) -> Vec<Strin
         );
     }
     values.to_vec()
-}
-
-/// `US_FEDERAL`, `US_STATE_` and two letters, `EU_GDPR`, `EU_PSD2`, `UAE_…`, `LATAM_…`.
-fn is_jurisdiction(code: &str) -> bool {
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    };
-    match code {
-        "US_FEDERAL" | "EU_GDPR" | "EU_PSD2" => true,
-        _ => {
-            let is_state =
-                |state: &str| state.len() == 2 && state.bytes().all(|b| b.is_ascii_uppercase());
-            code.strip_prefix("US_STATE_").is_some_and(is_state)
-                || code
-                    .strip_prefix("UAE_")
-                    .or_else(|| code.strip_prefix("LATAM_"))
-                    .is_some_and(is_name)
-        }
-    }
 }
 
 /// Per payment ≤ per day ≤ per month, as far as they are set.
@@ -270,13 +256,17 @@ mod tests {
         })
     }
 
+    fn rules() -> RuleBook {
+        RuleBook::shipped().unwrap()
+    }
+
     fn create(change: impl FnOnce(&mut pb::CreatePolicyRequest)) -> Result<PolicyRow> {
         let mut request = pb::CreatePolicyRequest {
             policy_name: Some("Default".to_owned()),
             ..Default::default()
         };
         change(&mut request);
-        new_row("org_a", request, DateTime::UNIX_EPOCH)
+        new_row("org_a", request, &rules(), DateTime::UNIX_EPOCH)
     }
 
     fn faults(result: Result<PolicyRow>) -> Vec<String> {
@@ -371,7 +361,7 @@ mod tests {
         };
 
         let both = named_fields(&change, mask(&["max_daily", "max_monthly"])).unwrap();
-        let changed = apply(row.clone(), &change, &both).unwrap();
+        let changed = apply(row.clone(), &change, &both, &rules()).unwrap();
         assert_eq!(
             (changed.max_daily_minor, changed.max_monthly_minor),
             (None, Some(2000))
@@ -380,7 +370,9 @@ mod tests {
         let set = named_fields(&change, None).unwrap();
         assert_eq!(set, ["max_monthly"]);
         assert_eq!(
-            apply(row.clone(), &change, &set).unwrap().max_daily_minor,
+            apply(row.clone(), &change, &set, &rules())
+                .unwrap()
+                .max_daily_minor,
             Some(1000)
         );
 
@@ -389,7 +381,10 @@ mod tests {
             "update_mask"
         );
         for field in ["policy_name", "is_active"] {
-            assert_eq!(faults(apply(row.clone(), &change, &[field])), [field]);
+            assert_eq!(
+                faults(apply(row.clone(), &change, &[field], &rules())),
+                [field]
+            );
         }
     }
 }

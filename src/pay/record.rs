@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    compliance::{Prediction, Status},
     decision::{self, PolicySnapshot, Verdict},
     request::Payment,
     time,
@@ -25,6 +26,8 @@ pub(super) struct Outcome<'a> {
     pub(super) payment: &'a Payment,
     /// The policy that decided, if there was one.
     pub(super) policy: Option<&'a PolicySnapshot>,
+    /// What the compliance precheck found, if it was made.
+    pub(super) prediction: Option<&'a Prediction>,
     pub(super) verdict: Verdict,
     /// When the request came in, for the measured time.
     pub(super) started: Instant,
@@ -79,13 +82,19 @@ fn other_org_id(payment: &Payment) -> Option<&str> {
         .and_then(|payee| payee.other_org_id.as_deref())
 }
 
+/// The `compliance_status` of an approval; clear without a precheck.
+fn compliance_status(outcome: &Outcome<'_>) -> &'static str {
+    let status = outcome.prediction.map(|made| made.assessment.status);
+    status.unwrap_or(Status::Clear).word()
+}
+
 fn authorization(outcome: &Outcome<'_>, transaction_id: &str) -> AuthorizationRow {
     let (decision, reason_code, reason_detail, compliance_status) = match &outcome.verdict {
         Verdict::Approved => (
             "approved",
             decision::POLICY_PASS,
             None,
-            Some("clear".to_owned()),
+            Some(compliance_status(outcome).to_owned()),
         ),
         Verdict::Denied { reason, detail } => ("denied", reason.code(), Some(detail.clone()), None),
     };

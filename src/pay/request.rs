@@ -21,6 +21,7 @@ use crate::{
 
 use super::{
     Pay,
+    compliance::{self, Prediction, RuleBook},
     decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
     input::Input,
     money::decimal,
@@ -78,7 +79,7 @@ pub(super) async fn request_payment(
             if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
                 return Ok(first);
             }
-            let reply = authorize(conn, org_id, &payment, started, now).await?;
+            let reply = authorize(conn, &pay.rules, org_id, &payment, started, now).await?;
             idempotency::keep(conn, keyed.as_ref(), &reply).await?;
             Ok(reply)
         })
@@ -154,6 +155,7 @@ fn read(org_id: &str, mut request: pb::RequestPaymentRequest) -> Result<(Payment
 /// Gathers the facts, decides, settles and records, in the caller's transaction.
 async fn authorize(
     conn: &mut Conn,
+    rules: &RuleBook,
     org_id: &str,
     payment: &Payment,
     started: Instant,
@@ -186,7 +188,11 @@ async fn authorize(
             .await?;
     let payer = wallets::find(conn, org_id, &payment.agent_id, &payment.currency).await?;
 
+    let prediction =
+        compliance::precheck(conn, rules, org_id, policy.as_ref(), payment, now).await?;
+
     let mut facts = facts(payment, policy.as_ref(), receiver_policy.as_ref(), sums);
+    facts.compliance = prediction.as_ref().map(Prediction::verdict);
     facts.available_minor = payer
         .filter(|wallet| wallet.is_active)
         .map(|wallet| wallet.available_minor);
@@ -214,6 +220,7 @@ async fn authorize(
             org_id,
             payment,
             policy: policy.as_ref(),
+            prediction: prediction.as_ref(),
             verdict,
             started,
             now,
@@ -243,6 +250,7 @@ fn facts<'a>(
         }),
         category: payment.category.as_deref(),
         available_minor: None,
+        compliance: None,
         wants_escrow: payment.wants_escrow,
     }
 }
@@ -254,6 +262,10 @@ async fn conclude(
     locked: Option<Locked>,
 ) -> Result<pb::RequestPaymentResponse> {
     let authorization = record::store(conn, outcome).await?;
+    if let Some(prediction) = outcome.prediction {
+        let of = (outcome.org_id, authorization.transaction_id.as_str());
+        compliance::store(conn, of, prediction, outcome.now).await?;
+    }
     let approved = outcome.verdict == Verdict::Approved;
     if let (true, Some(wallets)) = (approved, locked) {
         settlement::settle(conn, outcome, &authorization.transaction_id, wallets).await?;

@@ -130,3 +130,21 @@ diesel::table! {
         updated_at -> Timestamptz,
     }
 }
+
+diesel::table! {
+    compliance_predictions (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        transaction_id -> Text,
+        agent_id -> Text,
+        jurisdictions -> Array<Text>,
+        rules_version -> Text,
+        verdict -> Text,
+        needs_human -> Bool,
+        confidence_percent -> Int2,
+        findings -> Jsonb,
+        processing_time_us -> Int8,
+        created_at -> Timestamptz,
+    }
+}

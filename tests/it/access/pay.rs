@@ -139,9 +139,12 @@ fn push(_: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
+/// A method, what a key of another organisation and one of another agent are told, and the request.
+type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
+
 /// The rows of data, which belongs to no agent, and of reports.
 fn data_rows() -> Vec<Row> {
-    let rows: [(&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>); 4] = [
+    let rows: [Bound; 6] = [
         ("/pulpo.pay.v1.DataService/PushData", None, Code::Ok, push),
         (
             "/pulpo.pay.v1.DataService/BulkPushData",
@@ -156,13 +159,26 @@ fn data_rows() -> Vec<Row> {
             Code::Ok,
             empty,
         ),
+        (
+            "/pulpo.pay.v1.ReportService/GetComplianceReport",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        // Sums over all agents.
+        (
+            "/pulpo.pay.v1.ReportService/GetFinancialReport",
+            None,
+            Code::PermissionDenied,
+            empty,
+        ),
     ];
     rows.into_iter().map(bounded).collect()
 }
 
 /// The rows of webhooks, as in [`rows`].
 fn webhook_rows() -> Vec<Row> {
-    let rows: [(&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>); 9] = [
+    let rows: [Bound; 9] = [
         (
             "/pulpo.pay.v1.WebhookService/ListWebhooks",
             None,
@@ -221,9 +237,7 @@ fn webhook_rows() -> Vec<Row> {
     rows.into_iter().map(bounded).collect()
 }
 
-fn bounded(
-    (method, foreign, bound, ask): (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>),
-) -> Row {
+fn bounded((method, foreign, bound, ask): Bound) -> Row {
     Row {
         bound: Some(bound),
         ..row(method, Code::Ok, foreign, ask)

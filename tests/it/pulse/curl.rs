@@ -159,6 +159,21 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         200,
         "{summary[{data_type category count latest_at}] total_records}",
     ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/reports/compliance" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{period{start end} scanned clear flagged blocked needs_human avg_processing_time_ms confidence top_findings[] \
+         jurisdiction_coverage[] predictions[] count limit}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/reports/financial" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{period{start end} currency records[{id source data_type external_id category data{amount} created_at updated_at}] \
+         count limit offset totals{record_count record_amount total_volume transaction_count approval_rate compliance_flags \
+         avg_settlement_ms total_wallet_balance} roll_up}",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

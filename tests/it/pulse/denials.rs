@@ -84,9 +84,9 @@ fn denials() -> Vec<Denial> {
         ),
         denial(
             json!({"compliance_jurisdictions": ["US_FEDERAL"]}),
-            json!({"amount": 50}),
+            json!({"amount": 50, "counterparty_agent_id": "Hydra Market"}),
             "compliance_denied",
-            "",
+            "sanctions list",
         ),
         denial(
             json!({}),

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bounds;
+mod compliance;
 mod curl;
 mod data;
 mod denials;
@@ -13,6 +14,7 @@ mod payments;
 mod platform;
 mod policies;
 mod refusals;
+mod reports;
 mod wallets;
 mod webhooks;
 

@@ -1,0 +1,96 @@
+//! The compliance precheck: rules as data, one pure function over them, and predictions that are kept.
+//!
+//! What is promised: a payment whose policy asks for it is held against the rules of the policy's jurisdictions in its own
+//! transaction, and what was found is stored with it. What the rules do not cover is for a human, never clear. `rules`
+//! and `reading` hold the book, `evaluate` judges, `predictions` stores and reads.
+
+mod evaluate;
+mod predictions;
+mod reading;
+mod rules;
+
+#[cfg(test)]
+mod evaluate_tests;
+
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{db::Conn, error::Result};
+
+use super::{decision::PolicySnapshot, request::Payment};
+
+pub use evaluate::{Assessment, Band, ComplianceVerdict, Finding, Status, Subject};
+pub use predictions::{Prediction, PredictionRow, count_earlier, store};
+pub use rules::{Effect, RuleBook};
+
+/// Judges a payment if its policy asks for it: a precheck for at least one jurisdiction.
+pub(super) async fn precheck(
+    conn: &mut Conn,
+    book: &RuleBook,
+    org_id: &str,
+    policy: Option<&PolicySnapshot>,
+    payment: &Payment,
+    now: DateTime<Utc>,
+) -> Result<Option<Prediction>> {
+    let Some(policy) =
+        policy.filter(|p| p.compliance_precheck && !p.compliance_jurisdictions.is_empty())
+    else {
+        return Ok(None);
+    };
+    let started = Instant::now();
+    let subject = &Subject::from(payment);
+    let jurisdictions = policy.compliance_jurisdictions.as_slice();
+    let bands = book.bands(jurisdictions, subject);
+    let counts = count_earlier(conn, org_id, subject, &bands, now).await?;
+    let assessment = book.assess(jurisdictions, subject, &counts);
+    Ok(Some(Prediction {
+        agent_id: subject.payer_agent_id.to_owned(),
+        jurisdictions: jurisdictions.to_vec(),
+        rules_version: book.version.clone(),
+        assessment,
+        processing_time_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+    }))
+}
+
+impl<'a> From<&'a Payment> for Subject<'a> {
+    fn from(payment: &'a Payment) -> Self {
+        let payee = payment.payee.as_ref();
+        Self {
+            payer_agent_id: &payment.agent_id,
+            payee_agent_id: payee.map(|payee| payee.agent_id.as_str()),
+            payee_org_id: payee.and_then(|payee| payee.other_org_id.as_deref()),
+            amount_minor: payment.amount_minor,
+            currency: &payment.currency,
+            tx_type: &payment.tx_type,
+            category: payment.category.as_deref(),
+            description: payment.description.as_deref(),
+            reference_id: payment.reference_id.as_deref(),
+            metadata: &payment.metadata,
+        }
+    }
+}
+
+/// The start of a window.
+fn since(now: DateTime<Utc>, window_hours: u32) -> DateTime<Utc> {
+    now - TimeDelta::hours(i64::from(window_hours))
+}
+
+impl Prediction {
+    /// The fact for the decision on the payment.
+    pub fn verdict(&self) -> ComplianceVerdict {
+        let detail = || {
+            let findings = self.assessment.findings.iter();
+            findings
+                .map(|finding| finding.detail.as_str())
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        match (self.assessment.status, self.assessment.needs_human) {
+            (Status::Blocked, _) => ComplianceVerdict::Blocked { detail: detail() },
+            (_, true) => ComplianceVerdict::Review { detail: detail() },
+            (Status::Flagged, false) => ComplianceVerdict::Flagged,
+            (Status::Clear, false) => ComplianceVerdict::Clear,
+        }
+    }
+}
