@@ -81,11 +81,11 @@ impl Route {
     /// The fields that come with the body (or, without one, with the query), under the names the surface prints.
     pub(super) fn fields(&self) -> Vec<(String, FieldDescriptor)> {
         let in_path = self.parameters();
-        // A body that is one field of the request: the change of a policy.
+        // A body that is one field of the request: the change of a policy or of an endpoint.
         let inner = self
             .request
             .fields()
-            .find(|f| f.name() == "policy")
+            .find(|f| matches!(f.name(), "policy" | "webhook"))
             .and_then(|field| match field.kind() {
                 Kind::Message(message) => Some(message),
                 _ => None,

@@ -108,7 +108,7 @@ async fn records_are_pushed_queried_and_summed_up() {
 async fn pushing_again_replaces_and_keeps_every_digit() {
     let clock = Clock::fixed("2026-04-14T12:00:00Z".parse().unwrap());
     let desk = Desk::open_at(&clock).await;
-    let data = r#"{"b": 123456789012345678901234567890, "a":1.10, "nul": "\u0000", "é": [true]}"#;
+    let data = r#"{"b": 123456789012345678901234567890, "a":1.10, "line": "\u000a", "é": [true]}"#;
     let body = format!(
         r#"{{"source":"erp","data_type":"x","records":[{{"external_id":"1","data":{{"old":1}},"category":"c"}},
         {{"external_id":"2","data":{{}}}},{{"external_id":"1","data":{data}}}]}}"#
