@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets, two at a time, from the kept corpora: gateway/fuzz/run.sh [SECONDS] [TARGET…]
-# FUZZ_SEED makes a run repeatable, as in .ci/run: a change is judged by what it changed, not by luck.
+# FUZZ_SEED makes a run repeatable.
 # What a run finds is written to the working folder of the targets, target/fuzz/found; corpora are only read, unless
 # KEEP_CORPUS is set: then what covers more than the kept inputs do is kept with them.
 set -euo pipefail

@@ -238,6 +238,10 @@ fn scalar(kind: &Kind, value: &str) -> Value {
             camel(value).into()
         }
         Kind::Message(message) => wrapped(message).map_or_else(text, |kind| scalar(&kind, value)),
+        // A number with a fraction or an exponent would become a double, which not every whole number survives.
+        _ if value.contains(['.', 'e', 'E']) && !matches!(kind, Kind::Double | Kind::Float) => {
+            text()
+        }
         _ => match serde_json::from_str(value) {
             Ok(Value::Number(number)) if value.trim() == value => Value::Number(number),
             _ => text(),
