@@ -1,9 +1,9 @@
 //! What a process does outside of requests, in the roles that work: built from what the domains add, in one place.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use anyhow::Result;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -68,5 +68,15 @@ impl Workers {
         }
         background.spawn(self.jobs(app).run(stop.clone()));
         background.spawn(Self::deliveries(app).run(stop.clone()));
+    }
+}
+
+/// The next task that ends, and its id; never, when there is none.
+pub(crate) async fn next_ended<T: 'static>(
+    running: &mut JoinSet<T>,
+) -> std::result::Result<(Id, T), JoinError> {
+    match running.join_next_with_id().await {
+        Some(ended) => ended,
+        None => pending().await,
     }
 }

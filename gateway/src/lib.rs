@@ -6,6 +6,7 @@
 //! feature `listen`, `listen` accepts the connections.
 
 pub mod bind;
+mod call;
 pub mod codec;
 mod compress;
 pub mod connect;

@@ -11,8 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
-    request::Parts,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts,
 };
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
@@ -20,6 +19,7 @@ use tonic::{Code, body::Body};
 use tower::{Service, ServiceExt};
 
 use crate::{
+    call,
     compress::Coding,
     deadline,
     fault::{ErrorContext, Fault, MethodsAtPath},
@@ -137,8 +137,7 @@ where
         match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
             Some(handshake) => {
                 let sockets = self.sockets.clone();
-                let upgraded = prepared.socket(head, plan, handshake, sockets, inner);
-                Box::pin(async move { Ok(upgraded.await) })
+                Box::pin(prepared.socket(head, plan, handshake, sockets, inner))
             }
             None => {
                 let request = head.map(|()| request::body(incoming, plan));
@@ -154,8 +153,13 @@ where
         fault: Box<Fault>,
         methods: MethodsAtPath,
     ) -> Answer {
-        let missed = unmatched(surface, self.inner.clone(), parts, fault, methods);
-        Box::pin(async move { Ok(missed.await) })
+        Box::pin(unmatched(
+            surface,
+            self.inner.clone(),
+            parts,
+            fault,
+            methods,
+        ))
     }
 }
 
@@ -242,14 +246,14 @@ impl Prepared {
         handshake: Handshake,
         sockets: Sockets,
         inner: S,
-    ) -> Response<Body>
+    ) -> Result<Response<Body>, Infallible>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
         let call = match self.to_call() {
             Ok(call) => call,
-            Err(refusal) => return *refusal,
+            Err(refusal) => return Ok(*refusal),
         };
         // A method without a body has all it needs in the handshake.
         let (input, body) = match call.endpoint.binder.body().is_none() {
@@ -260,7 +264,7 @@ impl Prepared {
             }
         };
         let reply = Box::pin(async move { infallible(inner.oneshot(head.map(|()| body)).await) });
-        reply::upgrade(&call, handshake, &sockets, input, reply).await
+        Ok(reply::upgrade(&call, handshake, &sockets, input, reply).await)
     }
 }
 
@@ -282,7 +286,7 @@ async fn unmatched<S>(
     mut parts: Parts,
     fault: Box<Fault>,
     methods: MethodsAtPath,
-) -> Response<Body>
+) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
     S::Future: Send,
@@ -309,7 +313,7 @@ where
         }
     };
     without_body_for(&parts.method, &mut reply);
-    reply
+    Ok(reply)
 }
 
 /// The head of the gRPC call, and until when it is waited for.
@@ -334,31 +338,15 @@ fn grpc_head(
     parts: &mut Parts,
     allowed: Option<Duration>,
 ) -> Result<Request<()>, Box<Fault>> {
-    let mut head = Request::new(());
-    *head.method_mut() = Method::POST;
-    *head.version_mut() = Version::HTTP_2;
-    *head.uri_mut() = uri;
-    *head.extensions_mut() = std::mem::take(&mut parts.extensions);
-    let metadata = head.headers_mut();
-    metadata.reserve(parts.headers.len() + 4);
-    surface
-        .options
-        .metadata
-        .requests
-        .copy(&parts.headers, metadata)
-        .map_err(|name| invalid_header(name.as_str(), "base64 was expected"))?;
-    metadata.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
-    metadata.insert(header::TE, HeaderValue::from_static("trailers"));
+    let rules = &surface.options.metadata.requests;
+    let extensions = std::mem::take(&mut parts.extensions);
+    let (mut head, copied) = call::head(uri, &parts.headers, extensions, rules, allowed);
+    copied.map_err(|name| invalid_header(name.as_str(), "base64 was expected"))?;
     if surface.options.has_grpc_gzip {
         let gzip = HeaderValue::from_static("gzip");
+        let metadata = head.headers_mut();
         metadata.insert(GRPC_ENCODING, gzip.clone());
         metadata.insert(GRPC_ACCEPT_ENCODING, gzip);
-    }
-    if let Some(allowed) = allowed {
-        metadata.insert(deadline::GRPC_TIMEOUT, deadline::to_grpc_timeout(allowed));
     }
     Ok(head)
 }

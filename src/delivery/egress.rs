@@ -192,19 +192,21 @@ fn described(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// TLS with the certificates of the system.
 fn tls() -> ClientConfig {
-    let builder = |roots: Option<RootCertStore>| {
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        Ok::<_, io::Error>(match roots {
-            None => builder.with_native_roots()?.with_no_client_auth(),
-            Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
-        })
-    };
-    builder(None).unwrap_or_else(|error| {
-        tracing::warn!(%error, "no certificates of authorities were found; no https target can be verified");
-        ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-    })
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let native = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)
+        .and_then(ConfigBuilderExt::with_native_roots);
+    match native {
+        Ok(builder) => builder.with_no_client_auth(),
+        Err(error) => {
+            tracing::warn!(%error, "no certificates of authorities were found; no https target can be verified");
+            let none = RootCertStore::empty();
+            ClientConfig::builder()
+                .with_root_certificates(none)
+                .with_no_client_auth()
+        }
+    }
 }
 
 /// An address that is not public.

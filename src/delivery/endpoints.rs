@@ -178,6 +178,16 @@ pub async fn list(conn: &mut Conn, org_id: &str, api: &str) -> QueryResult<Vec<E
         .await
 }
 
+/// The endpoint of an id, as a query.
+#[diesel::dsl::auto_type]
+fn by_id<'q>(org_id: &'q str, api: &'q str, id: &'q str) -> _ {
+    let row: diesel::dsl::AsSelect<EndpointRow, diesel::pg::Pg> = EndpointRow::as_select();
+    delivery_endpoints::table
+        .find((org_id, id))
+        .filter(delivery_endpoints::api.eq(api))
+        .select(row)
+}
+
 /// The endpoint, if it is the organisation's.
 pub async fn find(
     conn: &mut Conn,
@@ -185,13 +195,7 @@ pub async fn find(
     api: &str,
     id: &str,
 ) -> QueryResult<Option<EndpointRow>> {
-    delivery_endpoints::table
-        .find((org_id, id))
-        .filter(delivery_endpoints::api.eq(api))
-        .select(EndpointRow::as_select())
-        .first(conn)
-        .await
-        .optional()
+    by_id(org_id, api, id).first(conn).await.optional()
 }
 
 /// The same, locked until the transaction ends.
@@ -201,14 +205,8 @@ pub async fn lock(
     api: &str,
     id: &str,
 ) -> QueryResult<Option<EndpointRow>> {
-    delivery_endpoints::table
-        .find((org_id, id))
-        .filter(delivery_endpoints::api.eq(api))
-        .select(EndpointRow::as_select())
-        .for_no_key_update()
-        .first(conn)
-        .await
-        .optional()
+    let locked = by_id(org_id, api, id).for_no_key_update();
+    locked.first(conn).await.optional()
 }
 
 /// Stores a new endpoint.

@@ -56,6 +56,43 @@ pub struct Sending {
     pub duration_ms: i64,
 }
 
+/// What an attempt needs to know of its endpoint.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    org_id: &'a str,
+    id: &'a str,
+    url: &'a str,
+    secret: &'a Vec<u8>,
+    previous_secret: Option<&'a Vec<u8>>,
+    previous_valid_until: Option<DateTime<Utc>>,
+}
+
+impl<'a> From<&'a EndpointRow> for Target<'a> {
+    fn from(row: &'a EndpointRow) -> Self {
+        Self {
+            org_id: &row.org_id,
+            id: &row.id,
+            url: &row.url,
+            secret: &row.secret,
+            previous_secret: row.previous_secret.as_ref(),
+            previous_valid_until: row.previous_valid_until,
+        }
+    }
+}
+
+impl<'a> From<&'a Claimed> for Target<'a> {
+    fn from(claimed: &'a Claimed) -> Self {
+        Self {
+            org_id: &claimed.org_id,
+            id: &claimed.endpoint_id,
+            url: &claimed.url,
+            secret: &claimed.secret,
+            previous_secret: claimed.previous_secret.as_ref(),
+            previous_valid_until: claimed.previous_valid_until,
+        }
+    }
+}
+
 /// What an attempt is, beside its endpoint.
 struct Parcel<'a> {
     delivery_id: &'a str,
@@ -111,7 +148,8 @@ impl Sender {
     ) -> Result<Sending> {
         let at = self.clock.now();
         let id = new_id();
-        let opened = self.secrets_of(endpoint, at).await?;
+        let target = Target::from(endpoint);
+        let opened = self.secrets_of(target, at).await?;
         let parcel = Parcel {
             delivery_id: &id,
             event_id,
@@ -120,9 +158,9 @@ impl Sender {
             body,
         };
         let (headers, exchange) = self
-            .exchange(profile, &endpoint.url, &parcel, &opened, at)
+            .exchange(profile, target.url, &parcel, &opened, at)
             .await;
-        let (attempt, ended) = told(endpoint, &id, at, &headers, &exchange);
+        let (attempt, ended) = told(target, &id, at, &headers, &exchange);
         let is_delivered = ended == Ended::Well;
         let sent = Sent {
             api: profile.api,
@@ -144,7 +182,7 @@ impl Sender {
     /// Sends a delivery whose lease is held.
     pub(super) async fn send(&self, claimed: Claimed) -> Ending {
         let at = self.clock.now();
-        let endpoint = endpoint_of(&claimed);
+        let target = Target::from(&claimed);
         let Some(profile) = self.profiles.iter().find(|p| p.api == claimed.api) else {
             // Written by a newer version of the program.
             return unsent(&claimed, Next::GivenBack(at + SECRET_PAUSE), None, at);
@@ -152,7 +190,7 @@ impl Sender {
         if claimed.endpoint_status == endpoints::DISABLED {
             return unsent(&claimed, Next::Failed, Some(ENDPOINT_DISABLED), at);
         }
-        let opened = match self.secrets_of(&endpoint, at).await {
+        let opened = match self.secrets_of(target, at).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(%error, endpoint = claimed.endpoint_id, "the secret of an endpoint cannot be opened");
@@ -167,9 +205,9 @@ impl Sender {
             body: &claimed.body,
         };
         let (headers, exchange) = self
-            .exchange(profile, &endpoint.url, &parcel, &opened, at)
+            .exchange(profile, target.url, &parcel, &opened, at)
             .await;
-        let (mut attempt, ended) = told(&endpoint, &claimed.id, at, &headers, &exchange);
+        let (mut attempt, ended) = told(target, &claimed.id, at, &headers, &exchange);
         attempt.token = claimed.token;
         attempt.next = match ended {
             Ended::Well => Next::Delivered,
@@ -219,11 +257,11 @@ impl Sender {
     }
 
     /// The secrets that sign now, the newest first.
-    async fn secrets_of(&self, row: &EndpointRow, now: DateTime<Utc>) -> Result<Vec<Arc<[u8]>>> {
-        let is_valid = row.previous_valid_until.is_some_and(|until| now < until);
-        let previous = row.previous_secret.as_ref().filter(|_| is_valid);
+    async fn secrets_of(&self, target: Target<'_>, now: DateTime<Utc>) -> Result<Vec<Arc<[u8]>>> {
+        let is_valid = target.previous_valid_until.is_some_and(|until| now < until);
+        let previous = target.previous_secret.filter(|_| is_valid);
         let mut secrets = Vec::with_capacity(2);
-        for (sealed, is_newest) in [(Some(&row.secret), true), (previous, false)] {
+        for (sealed, is_newest) in [(Some(target.secret), true), (previous, false)] {
             let Some(sealed) = sealed else { continue };
             let known = {
                 let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -231,15 +269,15 @@ impl Sender {
             };
             secrets.push(match known {
                 Some(secret) => secret,
-                None => self.open(row, sealed, is_newest).await?,
+                None => self.open(target, sealed, is_newest).await?,
             });
         }
         Ok(secrets)
     }
 
-    async fn open(&self, row: &EndpointRow, sealed: &[u8], is_newest: bool) -> Result<Arc<[u8]>> {
+    async fn open(&self, target: Target<'_>, sealed: &[u8], is_newest: bool) -> Result<Arc<[u8]>> {
         let mut conn = self.db.connection().await?;
-        let (org_id, id) = (&row.org_id, &row.id);
+        let Target { org_id, id, .. } = target;
         let secret = match is_newest {
             true => endpoints::open_secret(&mut conn, &self.secrets, org_id, id, sealed).await?,
             false => endpoints::open_previous(&mut conn, &self.secrets, org_id, id, sealed).await?,
@@ -251,27 +289,6 @@ impl Sender {
         }
         opened.insert(sealed.to_vec(), Arc::clone(&secret));
         Ok(secret)
-    }
-}
-
-/// What of the endpoint came with the delivery.
-fn endpoint_of(claimed: &Claimed) -> EndpointRow {
-    EndpointRow {
-        org_id: claimed.org_id.clone(),
-        id: claimed.endpoint_id.clone(),
-        api: claimed.api.clone(),
-        url: claimed.url.clone(),
-        description: None,
-        kinds: Vec::new(),
-        labels: Vec::new(),
-        status: claimed.endpoint_status.clone(),
-        failure_count: 0,
-        last_error: None,
-        secret: claimed.secret.clone(),
-        previous_secret: claimed.previous_secret.clone(),
-        previous_valid_until: claimed.previous_valid_until,
-        created_at: DateTime::default(),
-        updated_at: DateTime::default(),
     }
 }
 
@@ -304,7 +321,7 @@ fn unsent(claimed: &Claimed, next: Next, error: Option<&str>, at: DateTime<Utc>)
 
 /// The attempt as it is kept, and how it ended for the endpoint. Any 2xx is well; a redirect is not followed, so it failed.
 fn told(
-    endpoint: &EndpointRow,
+    target: Target<'_>,
     id: &str,
     at: DateTime<Utc>,
     headers: &HeaderMap,
@@ -335,8 +352,8 @@ fn told(
         })
         .collect();
     let attempt = Attempt {
-        org_id: endpoint.org_id.clone(),
-        endpoint_id: endpoint.id.clone(),
+        org_id: target.org_id.to_owned(),
+        endpoint_id: target.id.to_owned(),
         id: id.to_owned(),
         token: 0,
         next: Next::Failed,

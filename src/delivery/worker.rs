@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    future::pending,
     time::Duration,
 };
 
@@ -23,6 +22,7 @@ use crate::{
     db::{Conn, Topic},
     error::Result,
     ids,
+    workers::next_ended,
 };
 
 /// How long a delivery is held: longer than its attempt may take, with what comes before and after.
@@ -87,7 +87,7 @@ impl Worker {
                 () = stop.cancelled() => {}
                 _ = polls.tick() => {}
                 _ = written.changed(), if !is_failing => {}
-                ended = next(&mut self.running), if !is_failing => self.note(ended),
+                ended = next_ended(&mut self.running), if !is_failing => self.note(ended),
             }
         }
         self.stop().await;
@@ -295,12 +295,4 @@ async fn record_failures(
 
 fn signed(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The next attempt that ends; never, when there is none.
-async fn next(running: &mut JoinSet<Ending>) -> std::result::Result<(Id, Ending), JoinError> {
-    match running.join_next_with_id().await {
-        Some(ended) => ended,
-        None => pending().await,
-    }
 }

@@ -1,6 +1,6 @@
 //! The loop that does jobs: take, do, record, all for many at once.
 
-use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -22,6 +22,7 @@ use crate::{
     db::{Conn, Db, Topic},
     error::{Error, Result},
     ids,
+    workers::next_ended,
 };
 
 /// How long a job is held before somebody else may take it, unless its lease is extended.
@@ -88,7 +89,7 @@ impl Worker {
                 _ = polls.tick() => {}
                 _ = heartbeats.tick() => self.extend().await,
                 _ = written.changed(), if !is_failing => {}
-                ended = next(&mut self.running), if !is_failing => self.note(ended),
+                ended = next_ended(&mut self.running), if !is_failing => self.note(ended),
             }
         }
         self.stop().await;
@@ -279,15 +280,5 @@ impl Worker {
         if let Err(error) = self.record().await {
             tracing::warn!(%error, "jobs could not be given back; their leases expire");
         }
-    }
-}
-
-/// The next task that ends; never, when there is none.
-async fn next(
-    running: &mut JoinSet<Result<()>>,
-) -> std::result::Result<(Id, Result<()>), JoinError> {
-    match running.join_next_with_id().await {
-        Some(ended) => ended,
-        None => pending().await,
     }
 }

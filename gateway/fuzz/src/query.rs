@@ -238,8 +238,14 @@ fn scalar(kind: &Kind, value: &str) -> Value {
             camel(value).into()
         }
         Kind::Message(message) => wrapped(message).map_or_else(text, |kind| scalar(&kind, value)),
-        // A number with a fraction or an exponent would become a double, which not every whole number survives.
-        _ if value.contains(['.', 'e', 'E']) && !matches!(kind, Kind::Double | Kind::Float) => {
+        // With a fraction or an exponent it would become a double, which not every whole number of 64 bits survives.
+        Kind::Int64
+        | Kind::Uint64
+        | Kind::Sint64
+        | Kind::Fixed64
+        | Kind::Sfixed64
+            if value.contains(['.', 'e', 'E']) =>
+        {
             text()
         }
         _ => match serde_json::from_str(value) {

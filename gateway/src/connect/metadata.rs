@@ -1,41 +1,10 @@
-//! Headers of the request as metadata of the call, and metadata of the reply as headers: what passes, and under which name,
-//! is said by the same rules that REST goes by.
+//! Metadata of the reply as headers: what passes, and under which name, is said by the same rules that REST goes by.
 //!
 //! Values of `-bin` names are base64 on both sides, with or without padding, and pass as they are.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
-use tonic::Status;
+use http::{HeaderMap, HeaderName};
 
 use crate::metadata::PassList;
-
-/// The head of the call to the service.
-pub(super) fn grpc_head(
-    uri: Uri,
-    headers: &HeaderMap,
-    extensions: http::Extensions,
-    timeout: Option<HeaderValue>,
-    rules: &PassList,
-) -> (Request<()>, Result<(), Status>) {
-    let mut head = Request::new(());
-    *head.method_mut() = Method::POST;
-    *head.version_mut() = Version::HTTP_2;
-    *head.uri_mut() = uri;
-    *head.extensions_mut() = extensions;
-    let metadata = head.headers_mut();
-    metadata.reserve(headers.len() + 3);
-    let copied = rules
-        .copy(headers, metadata)
-        .map_err(|name| Status::invalid_argument(format!("header '{name}': base64 was expected")));
-    metadata.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
-    metadata.insert(header::TE, HeaderValue::from_static("trailers"));
-    if let Some(timeout) = timeout {
-        metadata.insert("grpc-timeout", timeout);
-    }
-    (head, copied)
-}
 
 /// Leading metadata as headers.
 pub(super) fn copy_leading(rules: &PassList, from: &HeaderMap, to: &mut HeaderMap) {

@@ -42,7 +42,7 @@ use tokio::time::Instant;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use crate::deadline::{to_grpc_timeout, within};
+use crate::deadline::within;
 
 pub use self::methods::{ConnectOptions, Methods};
 use self::{
@@ -123,14 +123,18 @@ where
         .timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
     let refusal = Refusal::default();
-    let (head, copied) = metadata::grpc_head(
+    let (head, copied) = crate::call::head(
         method.uri.clone(),
         &parts.headers,
         parts.extensions,
-        call.timeout.map(to_grpc_timeout),
         &methods.options.metadata.requests,
+        call.timeout,
     );
-    call.or_fault(copied);
+    call.or_fault(
+        copied.map_err(|name| {
+            Status::invalid_argument(format!("header '{name}': base64 was expected"))
+        }),
+    );
     let body = RequestBody::new(incoming, methods, method, &mut call, refusal.clone());
     let asked = async {
         match inner.oneshot(head.map(|()| Body::new(body))).await {

@@ -121,18 +121,10 @@ pub(super) async fn replay(
                 until.unwrap_or(now + TimeDelta::days(1)),
             )
             .await?;
-            let messages: Vec<_> = missed
-                .iter()
-                .map(messages::message)
-                .filter(|message| wants(&endpoint, &message.labels))
-                .collect();
+            let messages: Vec<_> = missed.iter().map(messages::message).collect();
             Ok(fanout::replay(conn, PROFILE.api, &messages, &endpoint.id, now).await?)
         })
         .await
-}
-
-fn wants(endpoint: &EndpointRow, labels: &[String]) -> bool {
-    endpoint.labels.is_empty() || labels.iter().any(|label| endpoint.labels.contains(label))
 }
 
 #[derive(QueryableByName)]

@@ -37,17 +37,8 @@ impl WebhookService for Pay {
         request: Request<pb::RegisterWebhookRequest>,
     ) -> Result<Response<pb::RegisterWebhookResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let (row, secret) = endpoints::register(self, &caller, request.into_inner()).await?;
-        Ok(Response::new(pb::RegisterWebhookResponse {
-            id: row.id,
-            url: row.url,
-            description: row.description,
-            events: row.kinds,
-            agent_filter: row.labels,
-            status: row.status,
-            secret,
-            created_at: Some(timestamp(row.created_at)),
-        }))
+        let registered = endpoints::register(self, &caller, request.into_inner()).await?;
+        Ok(Response::new(registered.into()))
     }
 
     async fn update_webhook(
@@ -125,6 +116,22 @@ impl WebhookService for Pay {
             secret,
             previous_valid_until: Some(timestamp(valid_until)),
         }))
+    }
+}
+
+/// An endpoint and its secret, which is shown this once.
+impl From<(EndpointRow, String)> for pb::RegisterWebhookResponse {
+    fn from((row, secret): (EndpointRow, String)) -> Self {
+        Self {
+            id: row.id,
+            url: row.url,
+            description: row.description,
+            events: row.kinds,
+            agent_filter: row.labels,
+            status: row.status,
+            secret,
+            created_at: Some(timestamp(row.created_at)),
+        }
     }
 }
 
