@@ -73,8 +73,10 @@ pub struct Facts<'a> {
     pub category: Option<&'a str>,
     /// What the payer's active wallet can spend; none without such a wallet.
     pub available_minor: Option<i64>,
-    /// Whether the request asks for escrow.
-    pub wants_escrow: bool,
+    /// Whether a human approved it already, so that the human step is passed.
+    pub is_human_approved: bool,
+    /// Whether the escrow asked for would end at its beginning.
+    pub is_escrow_over: bool,
 }
 
 /// Why a payment was denied.
@@ -102,12 +104,16 @@ pub enum Reason {
     CategoryNotAllowed,
     /// The wallet is missing or does not cover the amount.
     InsufficientFunds,
-    /// A human would have to approve.
+    /// A human has to approve.
     HumanRequired,
+    /// A human did not approve.
+    HumanDenied,
+    /// No human answered in time.
+    EscalationTimeout,
     /// The compliance check did not pass, or cannot be made.
     ComplianceDenied,
-    /// Escrow is not available.
-    EscrowUnavailable,
+    /// The escrow asked for would be over.
+    EscrowExpired,
 }
 
 impl Reason {
@@ -126,8 +132,10 @@ impl Reason {
             Reason::CategoryNotAllowed => "category_not_allowed",
             Reason::InsufficientFunds => "insufficient_funds",
             Reason::HumanRequired => "human_required",
+            Reason::HumanDenied => "human_denied",
+            Reason::EscalationTimeout => "escalation_timeout",
             Reason::ComplianceDenied => "compliance_denied",
-            Reason::EscrowUnavailable => "escrow_unavailable",
+            Reason::EscrowExpired => "escrow_expired",
         }
     }
 }
@@ -140,6 +148,11 @@ pub const POLICY_PASS: &str = "policy_pass";
 pub enum Verdict {
     /// The money may move; the compliance status is `clear`.
     Approved,
+    /// A human decides; no money moves and none is held meanwhile.
+    Review {
+        /// For people.
+        detail: String,
+    },
     /// No money moves.
     Denied {
         /// For machines.
@@ -160,6 +173,7 @@ pub fn window_starts(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
 pub fn decide(facts: &Facts<'_>) -> Verdict {
     match checks(facts) {
         Ok(()) => Verdict::Approved,
+        Err((Reason::HumanRequired, detail)) => Verdict::Review { detail },
         Err((reason, detail)) => Verdict::Denied { reason, detail },
     }
 }
@@ -336,10 +350,10 @@ fn check_funds(facts: &Facts<'_>) -> Check {
 
 fn check_human(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     match policy.require_human_above_minor {
-        Some(threshold) if facts.amount_minor > threshold => Err((
+        Some(threshold) if facts.amount_minor > threshold && !facts.is_human_approved => Err((
             Reason::HumanRequired,
             format!(
-                "Payments above {} need a human's approval, which is not available in this version",
+                "Payments above {} need a human's approval",
                 money::display(&policy.currency, threshold)
             ),
         )),
@@ -359,10 +373,10 @@ fn check_compliance(policy: &PolicySnapshot) -> Check {
 }
 
 fn check_escrow(facts: &Facts<'_>) -> Check {
-    if facts.wants_escrow {
+    if facts.is_escrow_over {
         return Err((
-            Reason::EscrowUnavailable,
-            "Escrow is not available in this version".to_owned(),
+            Reason::EscrowExpired,
+            "The escrow would have ended before it began".to_owned(),
         ));
     }
     Ok(())

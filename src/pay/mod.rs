@@ -12,7 +12,8 @@
 //!
 //! What happened reaches others by `webhooks`.
 //!
-//! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
+//! A request's way: `payments` (rpc) → `request` (read) → `authorize` (decide) → `record` and `settlement` (write). What a
+//! human decides is `review`, what is held `escrow`, what time does to both `lapse`; `history` tells of all of it. `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
 
 use std::sync::Arc;
@@ -25,17 +26,22 @@ use crate::{
     db::Db,
     delivery,
     proto::pulpo::pay::v1::{
-        payment_service_server::PaymentServiceServer,
+        escrow_service_server::EscrowServiceServer, payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
-        wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
+        review_service_server::ReviewServiceServer, wallet_service_server::WalletServiceServer,
+        webhook_service_server::WebhookServiceServer,
     },
     secrets::Secrets,
     workers::Workers,
 };
 
 pub mod admin;
+mod authorize;
 pub mod decision;
+mod escrow;
+mod history;
 mod input;
+mod lapse;
 pub mod ledger;
 pub mod listing;
 pub mod money;
@@ -47,10 +53,12 @@ mod policy_input;
 mod policy_service;
 mod record;
 mod request;
+mod review;
 mod schema;
 mod settlement;
 mod time;
 pub mod transactions;
+mod transitions;
 mod wallet_service;
 pub mod wallets;
 pub mod webhooks;
@@ -87,6 +95,8 @@ pub fn register(app: &App, services: &mut Services) {
     services
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))
+        .add_service(ReviewServiceServer::new(pay.clone()))
+        .add_service(EscrowServiceServer::new(pay.clone()))
         .add_service(WalletServiceServer::new(pay.clone()))
         .add_service(PolicyServiceServer::new(pay.clone()))
         .add_service(WebhookServiceServer::new(pay));
@@ -94,6 +104,7 @@ pub fn register(app: &App, services: &mut Services) {
 
 /// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts
 /// to events into `workers.consumers`.
-pub fn work(workers: &mut Workers) {
+pub fn work(app: &App, workers: &mut Workers) {
+    lapse::work(app, &mut workers.jobs);
     workers.consumers.push(Arc::new(webhooks::Deliveries));
 }

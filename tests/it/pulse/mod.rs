@@ -4,6 +4,8 @@ mod agents;
 mod bounds;
 mod curl;
 mod denials;
+mod dry_run;
+mod escrows;
 mod idempotency;
 mod ledger;
 mod limits;
@@ -12,6 +14,7 @@ mod payments;
 mod platform;
 mod policies;
 mod refusals;
+mod reviews;
 mod wallets;
 mod webhooks;
 
