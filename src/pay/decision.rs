@@ -75,8 +75,10 @@ pub struct Facts<'a> {
     pub available_minor: Option<i64>,
     /// What the precheck found; none when it was not made.
     pub compliance: Option<ComplianceVerdict>,
-    /// Whether the request asks for escrow.
-    pub wants_escrow: bool,
+    /// Whether a human approved it already, so that the human step is passed.
+    pub is_human_approved: bool,
+    /// Whether the escrow asked for would end at its beginning.
+    pub is_escrow_over: bool,
 }
 
 /// Why a payment was denied.
@@ -104,12 +106,16 @@ pub enum Reason {
     CategoryNotAllowed,
     /// The wallet is missing or does not cover the amount.
     InsufficientFunds,
-    /// A human would have to approve.
+    /// A human has to approve.
     HumanRequired,
+    /// A human did not approve.
+    HumanDenied,
+    /// No human answered in time.
+    EscalationTimeout,
     /// The compliance check did not pass.
     ComplianceDenied,
-    /// Escrow is not available.
-    EscrowUnavailable,
+    /// The escrow asked for would be over.
+    EscrowExpired,
 }
 
 impl Reason {
@@ -128,8 +134,10 @@ impl Reason {
             Reason::CategoryNotAllowed => "category_not_allowed",
             Reason::InsufficientFunds => "insufficient_funds",
             Reason::HumanRequired => "human_required",
+            Reason::HumanDenied => "human_denied",
+            Reason::EscalationTimeout => "escalation_timeout",
             Reason::ComplianceDenied => "compliance_denied",
-            Reason::EscrowUnavailable => "escrow_unavailable",
+            Reason::EscrowExpired => "escrow_expired",
         }
     }
 }
@@ -142,6 +150,11 @@ pub const POLICY_PASS: &str = "policy_pass";
 pub enum Verdict {
     /// The money may move; the compliance status is `clear` or `flagged`.
     Approved,
+    /// A human decides; no money moves and none is held meanwhile.
+    Review {
+        /// For people.
+        detail: String,
+    },
     /// No money moves.
     Denied {
         /// For machines.
@@ -162,6 +175,7 @@ pub fn window_starts(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
 pub fn decide(facts: &Facts<'_>) -> Verdict {
     match checks(facts) {
         Ok(()) => Verdict::Approved,
+        Err((Reason::HumanRequired, detail)) => Verdict::Review { detail },
         Err((reason, detail)) => Verdict::Denied { reason, detail },
     }
 }
@@ -338,10 +352,10 @@ fn check_funds(facts: &Facts<'_>) -> Check {
 
 fn check_human(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     match policy.require_human_above_minor {
-        Some(threshold) if facts.amount_minor > threshold => Err((
+        Some(threshold) if facts.amount_minor > threshold && !facts.is_human_approved => Err((
             Reason::HumanRequired,
             format!(
-                "Payments above {} need a human's approval, which is not available in this version",
+                "Payments above {} need a human's approval",
                 money::display(&policy.currency, threshold)
             ),
         )),
@@ -356,6 +370,7 @@ fn check_compliance(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     }
     match &facts.compliance {
         Some(ComplianceVerdict::Clear | ComplianceVerdict::Flagged) => Ok(()),
+        Some(ComplianceVerdict::Review { .. }) if facts.is_human_approved => Ok(()),
         Some(ComplianceVerdict::Review { detail }) => Err((Reason::HumanRequired, detail.clone())),
         Some(ComplianceVerdict::Blocked { detail }) => {
             Err((Reason::ComplianceDenied, detail.clone()))
@@ -368,10 +383,10 @@ fn check_compliance(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
 }
 
 fn check_escrow(facts: &Facts<'_>) -> Check {
-    if facts.wants_escrow {
+    if facts.is_escrow_over {
         return Err((
-            Reason::EscrowUnavailable,
-            "Escrow is not available in this version".to_owned(),
+            Reason::EscrowExpired,
+            "The escrow would have ended before it began".to_owned(),
         ));
     }
     Ok(())

@@ -42,13 +42,15 @@ fn facts(policy: &PolicySnapshot) -> Facts<'_> {
         category: Some("operations"),
         available_minor: Some(5_000_000),
         compliance: None,
-        wants_escrow: false,
+        is_human_approved: false,
+        is_escrow_over: false,
     }
 }
 
 fn denied(facts: &Facts<'_>) -> (Reason, String) {
     match decide(facts) {
         Verdict::Denied { reason, detail } => (reason, detail),
+        Verdict::Review { detail } => (Reason::HumanRequired, detail),
         Verdict::Approved => panic!("approved: {facts:?}"),
     }
 }
@@ -182,13 +184,27 @@ fn categories() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_denied() {
+fn what_a_human_the_precheck_and_escrow_ask_for() {
     let mut policy = policy();
     let above = Facts {
         amount_minor: 900_001,
         ..facts(&policy)
     };
-    assert_eq!(denied(&above).0, Reason::HumanRequired);
+    let detail = "Payments above $9,000 need a human's approval".to_owned();
+    assert_eq!(decide(&above), Verdict::Review { detail });
+    let approved = Facts {
+        is_human_approved: true,
+        ..above
+    };
+    assert_eq!(decide(&approved), Verdict::Approved);
+    assert_eq!(
+        denied(&Facts {
+            daily_sum_minor: 5_000_000,
+            ..approved
+        })
+        .0,
+        Reason::DailyLimitExceeded
+    );
     assert_eq!(
         decide(&Facts {
             amount_minor: 900_000,
@@ -198,11 +214,11 @@ fn what_is_not_there_yet_is_denied() {
     );
     assert_eq!(
         denied(&Facts {
-            wants_escrow: true,
+            is_escrow_over: true,
             ..facts(&policy)
         })
         .0,
-        Reason::EscrowUnavailable
+        Reason::EscrowExpired
     );
     policy.compliance_jurisdictions = names(&["US_FEDERAL", "EU_GDPR"]);
     let (reason, detail) = denied(&facts(&policy));
@@ -247,7 +263,7 @@ const ORDER: [Reason; 12] = [
     Reason::InsufficientFunds,
     Reason::HumanRequired,
     Reason::ComplianceDenied,
-    Reason::EscrowUnavailable,
+    Reason::EscrowExpired,
 ];
 
 fn verdict(wrong: Wrong) -> Verdict {
@@ -298,7 +314,7 @@ fn verdict(wrong: Wrong) -> Verdict {
         is_closed: false,
     });
     facts.available_minor = if funds { None } else { Some(250_000) };
-    facts.wants_escrow = escrow;
+    facts.is_escrow_over = escrow;
     if no_policy {
         facts.policy = None;
     }
@@ -311,7 +327,9 @@ proptest! {
         let expected = wrong.iter().position(|is_wrong| *is_wrong).map(|i| ORDER[i]);
         match (verdict(Wrong(wrong)), expected) {
             (Verdict::Approved, None) => {}
+            (Verdict::Review { detail }, Some(Reason::HumanRequired)) => prop_assert!(!detail.is_empty()),
             (Verdict::Denied { reason, detail }, Some(expected)) => {
+                prop_assert!(reason != Reason::HumanRequired);
                 prop_assert_eq!(reason, expected);
                 prop_assert!(!detail.is_empty());
             }

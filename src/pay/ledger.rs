@@ -1,7 +1,7 @@
 //! The ledger: every movement of money is a journal whose entries sum to zero.
 //!
-//! Entries are never changed or deleted, which the database enforces, as it does the sum. What is in a wallet is the
-//! sum of its entries.
+//! Entries are never changed or deleted, which the database enforces, as it does the sum. A wallet has two accounts:
+//! what can be spent and what escrow holds are the sums of their entries.
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, QueryResult};
@@ -22,6 +22,12 @@ pub enum JournalKind {
     Withdraw,
     /// A payment was settled.
     Payment,
+    /// A payment was put aside.
+    EscrowHold,
+    /// What was put aside went to the payee.
+    EscrowRelease,
+    /// What was put aside went back.
+    EscrowRefund,
 }
 
 impl JournalKind {
@@ -31,6 +37,9 @@ impl JournalKind {
             JournalKind::Fund => "fund",
             JournalKind::Withdraw => "withdraw",
             JournalKind::Payment => "payment",
+            JournalKind::EscrowHold => "escrow_hold",
+            JournalKind::EscrowRelease => "escrow_release",
+            JournalKind::EscrowRefund => "escrow_refund",
         }
     }
 }
@@ -40,7 +49,16 @@ impl JournalKind {
 pub enum Account<'a> {
     /// Outside of Pulpo.
     External,
-    /// A wallet.
+    /// What escrow holds of a wallet.
+    Held {
+        /// Its organisation.
+        org_id: &'a str,
+        /// wal_…
+        id: &'a str,
+        /// Its held balance after the movement.
+        balance_after_minor: i64,
+    },
+    /// What can be spent of a wallet.
     Wallet {
         /// Its organisation.
         org_id: &'a str,
@@ -58,7 +76,7 @@ pub struct Movement<'a> {
     pub org_id: &'a str,
     /// Why.
     pub kind: JournalKind,
-    /// The payment, for journals of that kind.
+    /// The payment, for payments and escrow.
     pub transaction_id: Option<&'a str>,
     /// ISO 4217 code.
     pub currency: &'a str,
@@ -122,6 +140,11 @@ fn entries<'a>(movement: &Movement<'a>, journal_id: &'a str, now: DateTime<Utc>)
     let entry = |line, account: &Account<'a>, amount_minor| {
         let (name, account_org_id, wallet_id, balance_after_minor) = match *account {
             Account::External => ("external", movement.org_id, None, None),
+            Account::Held {
+                org_id,
+                id,
+                balance_after_minor,
+            } => ("held", org_id, Some(id), Some(balance_after_minor)),
             Account::Wallet {
                 org_id,
                 id,

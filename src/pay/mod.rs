@@ -12,7 +12,8 @@
 //!
 //! What happened reaches others by `webhooks`.
 //!
-//! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
+//! A request's way: `payments` (rpc) → `request` (read) → `authorize` (decide) → `record` and `settlement` (write). What a
+//! human decides is `review`, what is held `escrow`, what time does to both `lapse`; `history` tells of all of it. `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
 
 use std::sync::Arc;
@@ -25,10 +26,11 @@ use crate::{
     db::Db,
     delivery,
     proto::pulpo::pay::v1::{
-        data_service_server::DataServiceServer, payment_service_server::PaymentServiceServer,
+        data_service_server::DataServiceServer, escrow_service_server::EscrowServiceServer,
+        payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
-        report_service_server::ReportServiceServer, wallet_service_server::WalletServiceServer,
-        webhook_service_server::WebhookServiceServer,
+        report_service_server::ReportServiceServer, review_service_server::ReviewServiceServer,
+        wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
     },
     secrets::Secrets,
     workers::Workers,
@@ -37,10 +39,14 @@ use crate::{
 use compliance::RuleBook;
 
 pub mod admin;
+mod authorize;
 pub mod compliance;
 pub mod data;
 pub mod decision;
+pub mod escrow;
+mod history;
 mod input;
+mod lapse;
 pub mod ledger;
 pub mod listing;
 pub mod money;
@@ -53,10 +59,12 @@ mod policy_service;
 mod record;
 mod reports;
 mod request;
+mod review;
 mod schema;
 mod settlement;
 mod time;
 pub mod transactions;
+pub mod transitions;
 mod wallet_service;
 pub mod wallets;
 pub mod webhooks;
@@ -95,6 +103,8 @@ pub fn register(app: &App, services: &mut Services) {
     services
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))
+        .add_service(ReviewServiceServer::new(pay.clone()))
+        .add_service(EscrowServiceServer::new(pay.clone()))
         .add_service(WalletServiceServer::new(pay.clone()))
         .add_service(PolicyServiceServer::new(pay.clone()))
         .add_service(WebhookServiceServer::new(pay.clone()))
@@ -104,6 +114,7 @@ pub fn register(app: &App, services: &mut Services) {
 
 /// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts
 /// to events into `workers.consumers`.
-pub fn work(workers: &mut Workers) {
+pub fn work(app: &App, workers: &mut Workers) {
+    lapse::work(app, &mut workers.jobs);
     workers.consumers.push(Arc::new(webhooks::Deliveries));
 }

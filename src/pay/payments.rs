@@ -12,8 +12,9 @@ use crate::{
 };
 
 use super::{
-    Pay,
+    Pay, escrow,
     input::Input,
+    lapse,
     listing::{self, Filter},
     request,
     transactions::{self, TransactionRow},
@@ -46,6 +47,17 @@ impl PaymentService for Pay {
         let caller = Caller::of(&request)?;
         Ok(Response::new(
             request::request_payment(self, &caller, request.into_inner(), started).await?,
+        ))
+    }
+
+    async fn dry_run_payment(
+        &self,
+        request: Request<pb::DryRunPaymentRequest>,
+    ) -> Result<Response<pb::DryRunPaymentResponse>, Status> {
+        let started = Instant::now();
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            request::dry_run(self, &caller, request.into_inner(), started).await?,
         ))
     }
 
@@ -129,23 +141,24 @@ fn filter(request: pb::ListPaymentsRequest) -> Result<Filter> {
 
 /// One transaction with its decision and history.
 async fn detail(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::GetPaymentResponse> {
+    let row = lapse::current(pay, caller, id).await?;
     let mut conn = pay.db.connection().await?;
-    let row = require(&mut conn, caller, id).await?;
     // The decision and the history are rows of the paying organisation; the receiving one may read them too.
     let authorization = transactions::authorization(&mut conn, &row.org_id, &row.id).await?;
     let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
+    let escrow = escrow::find(&mut conn, (&row.org_id, &row.id)).await?;
     Ok(pb::GetPaymentResponse {
         transaction: Some(row.into()),
         authorization: authorization.map(Into::into),
         events: events.into_iter().map(Into::into).collect(),
-        escrow: None,
+        escrow: escrow.map(TryInto::try_into).transpose()?,
     })
 }
 
 /// The history of one transaction, oldest first.
 async fn history(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPaymentEventsResponse> {
+    let row = lapse::current(pay, caller, id).await?;
     let mut conn = pay.db.connection().await?;
-    let row = require(&mut conn, caller, id).await?;
     let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
     Ok(pb::ListPaymentEventsResponse {
         events: events.into_iter().map(Into::into).collect(),
@@ -154,7 +167,7 @@ async fn history(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPayment
 
 /// The transaction, if the caller's organisation pays or receives it, 404 otherwise; 403 when it is between agents the
 /// key is not bound to.
-async fn require(conn: &mut Conn, caller: &Caller, id: &str) -> Result<TransactionRow> {
+pub(super) async fn require(conn: &mut Conn, caller: &Caller, id: &str) -> Result<TransactionRow> {
     let org_id = caller.org_id()?;
     let row = transactions::find(conn, org_id, id).await?.ok_or_else(|| {
         Error::not_found(

@@ -1,35 +1,30 @@
-//! Requesting a payment: read, decide, and, when approved, settle, all in one transaction.
-//!
-//! Requests of one agent are decided one after the other under an advisory lock, so no two of them count the same
-//! windows. Wallet rows are locked in the order of their ids. A denial is stored like an approval.
+//! Requesting a payment: read, decide, and, when approved, settle or hold, all in one transaction. A denial is stored
+//! like an approval.
 
 use std::time::Instant;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
-use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use prost::Message;
 
 use crate::{
     db::Conn,
-    error::{Error, Result},
+    error::Result,
     idempotency::{self, Keyed},
     identity::Caller,
+    ids,
     proto::pulpo::pay::v1 as pb,
 };
 
 use super::{
-    Pay,
-    compliance::{self, Prediction, RuleBook},
-    decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
+    Pay, authorize,
+    compliance::RuleBook,
+    decision::Verdict,
+    escrow::Terms,
     input::Input,
     money::decimal,
-    policies,
     record::{self, Outcome},
-    settlement::{self, Locked},
-    time::timestamp,
-    transactions, wallets,
+    transactions::TransactionRow,
 };
 
 /// A payment that is well-formed.
@@ -44,7 +39,8 @@ pub(super) struct Payment {
     pub(super) description: Option<String>,
     pub(super) reference_id: Option<String>,
     pub(super) metadata: String,
-    pub(super) wants_escrow: bool,
+    /// The escrow that is asked for instead of settlement.
+    pub(super) escrow: Option<Terms>,
 }
 
 /// The receiver of a payment.
@@ -61,7 +57,28 @@ impl Payee {
     }
 }
 
-/// Decides a payment and settles it when approved. Repeating it under its idempotency key gives the first answer.
+impl Payment {
+    /// A stored payment, with the escrow it asks for.
+    pub(super) fn of(row: &TransactionRow, escrow: Option<Terms>) -> Self {
+        Self {
+            agent_id: row.requesting_agent_id.clone(),
+            payee: row.counterparty_agent_id.clone().map(|agent_id| Payee {
+                agent_id,
+                other_org_id: row.counterparty_org_id.clone(),
+            }),
+            amount_minor: row.amount_minor,
+            currency: row.currency.clone(),
+            tx_type: row.tx_type.clone(),
+            category: row.category.clone(),
+            description: row.description.clone(),
+            reference_id: row.reference_id.clone(),
+            metadata: row.metadata.0.clone(),
+            escrow,
+        }
+    }
+}
+
+/// Decides a payment and settles or holds it when approved. Repeating it under its idempotency key gives the first answer.
 pub(super) async fn request_payment(
     pay: &Pay,
     caller: &Caller,
@@ -110,9 +127,7 @@ fn read(org_id: &str, mut request: pb::RequestPaymentRequest) -> Result<(Payment
     request.currency = Some(currency.clone());
     let canonical = key.is_some().then(|| request.encode_to_vec());
     let metadata = input.object("metadata", request.metadata);
-    let wants_escrow = input
-        .object("escrow_conditions", request.escrow_conditions)
-        .is_some();
+    let escrow = Terms::read(&mut input, request.escrow_conditions);
 
     let other_org_id = request.counterparty_org_id.filter(|id| id != org_id);
     if other_org_id.is_some() && request.counterparty_agent_id.is_none() {
@@ -147,12 +162,12 @@ fn read(org_id: &str, mut request: pb::RequestPaymentRequest) -> Result<(Payment
         description: request.description,
         reference_id: request.reference_id,
         metadata: metadata.unwrap_or_else(|| "{}".to_owned()),
-        wants_escrow,
+        escrow,
     };
     Ok((payment, keyed))
 }
 
-/// Gathers the facts, decides, settles and records, in the caller's transaction.
+/// Decides, records and settles, in the caller's transaction.
 async fn authorize(
     conn: &mut Conn,
     rules: &RuleBook,
@@ -161,147 +176,92 @@ async fn authorize(
     started: Instant,
     now: DateTime<Utc>,
 ) -> Result<pb::RequestPaymentResponse> {
-    let other_org_id = payment
-        .payee
-        .as_ref()
-        .and_then(|payee| payee.other_org_id.as_deref());
-    if let Some(other) = other_org_id
-        && !policies::organization_exists(conn, other).await?
-    {
-        return Err(Error::not_found(
-            "ORGANIZATION_NOT_FOUND",
-            format!("There is no organization {other}"),
-        ));
+    if let Some(terms) = &payment.escrow {
+        terms.check(now)?;
     }
-    lock_payer(conn, org_id, &payment.agent_id).await?;
-    let policy = policies::in_force(conn, org_id, &payment.agent_id).await?;
-    let receiver_policy = match &payment.payee {
-        Some(Payee {
-            agent_id,
-            other_org_id: Some(other),
-        }) => policies::in_force(conn, other, agent_id).await?,
-        _ => None,
+    authorize::require_payee_organization(conn, payment).await?;
+    authorize::lock_payer(conn, org_id, &payment.agent_id).await?;
+    let decided = authorize::authorize(conn, rules, org_id, payment, false, now).await?;
+    let transaction_id = ids::short("txn", 12);
+    let escrow = decided.escrow((org_id, &transaction_id), payment, now);
+    let outcome = Outcome {
+        org_id,
+        transaction_id: &transaction_id,
+        payment,
+        policy: decided.policy.as_ref(),
+        verdict: &decided.verdict,
+        prediction: decided.prediction.as_ref(),
+        escrow: escrow.as_ref(),
+        started,
+        now,
     };
-    let windows = decision::window_starts(now);
-    let sums =
-        transactions::window_sums(conn, org_id, &payment.agent_id, &payment.currency, windows)
-            .await?;
-    let payer = wallets::find(conn, org_id, &payment.agent_id, &payment.currency).await?;
-
-    let prediction =
-        compliance::precheck(conn, rules, org_id, policy.as_ref(), payment, now).await?;
-
-    let mut facts = facts(payment, policy.as_ref(), receiver_policy.as_ref(), sums);
-    facts.compliance = prediction.as_ref().map(Prediction::verdict);
-    facts.available_minor = payer
-        .filter(|wallet| wallet.is_active)
-        .map(|wallet| wallet.available_minor);
-    let mut verdict = decision::decide(&facts);
-    let mut locked = None;
-    if verdict == Verdict::Approved {
-        // Decided again on what the locked rows say: others may have withdrawn meanwhile.
-        let wallets = settlement::lock(conn, org_id, payment, now).await?;
-        facts.available_minor = wallets
-            .payer
-            .is_active
-            .then_some(wallets.payer.available_minor);
-        if let Some(counterparty) = &mut facts.counterparty {
-            counterparty.is_closed = wallets
-                .payee
-                .as_ref()
-                .is_some_and(|wallet| !wallet.is_active);
-        }
-        verdict = decision::decide(&facts);
-        locked = Some(wallets);
-    }
-    conclude(
-        conn,
-        &Outcome {
-            org_id,
-            payment,
-            policy: policy.as_ref(),
-            prediction: prediction.as_ref(),
-            verdict,
-            started,
-            now,
-        },
-        locked,
-    )
-    .await
+    let authorization = record::store(conn, &outcome).await?;
+    authorize::carry_out(conn, &outcome, authorization, decided.wallets).await
 }
 
-fn facts<'a>(
-    payment: &'a Payment,
-    policy: Option<&'a PolicySnapshot>,
-    receiver_policy: Option<&'a PolicySnapshot>,
-    sums: transactions::WindowSums,
-) -> Facts<'a> {
-    Facts {
-        policy,
-        payer_agent_id: &payment.agent_id,
-        amount_minor: payment.amount_minor,
-        currency: &payment.currency,
-        daily_sum_minor: sums.daily_minor,
-        monthly_sum_minor: sums.monthly_minor,
-        counterparty: payment.payee.as_ref().map(|payee| Counterparty {
-            agent_id: &payee.agent_id,
-            receiver_policy,
-            is_closed: false,
-        }),
-        category: payment.category.as_deref(),
-        available_minor: None,
-        compliance: None,
-        wants_escrow: payment.wants_escrow,
+/// Says what a payment would be decided now. Nothing is written, which the database enforces.
+pub(super) async fn dry_run(
+    pay: &Pay,
+    caller: &Caller,
+    request: pb::DryRunPaymentRequest,
+    started: Instant,
+) -> Result<pb::DryRunPaymentResponse> {
+    let org_id = caller.org_id()?;
+    if !request.requesting_agent_id.is_empty() {
+        caller.require_agent(&request.requesting_agent_id)?;
     }
-}
-
-/// Writes the outcome, moves the money when approved, and words the answer.
-async fn conclude(
-    conn: &mut Conn,
-    outcome: &Outcome<'_>,
-    locked: Option<Locked>,
-) -> Result<pb::RequestPaymentResponse> {
-    let authorization = record::store(conn, outcome).await?;
-    if let Some(prediction) = outcome.prediction {
-        let of = (outcome.org_id, authorization.transaction_id.as_str());
-        compliance::store(conn, of, prediction, outcome.now).await?;
+    let (payment, _) = read(org_id, request.into())?;
+    let now = pay.clock.now();
+    if let Some(terms) = &payment.escrow {
+        terms.check(now)?;
     }
-    let approved = outcome.verdict == Verdict::Approved;
-    if let (true, Some(wallets)) = (approved, locked) {
-        settlement::settle(conn, outcome, &authorization.transaction_id, wallets).await?;
-    }
-    Ok(pb::RequestPaymentResponse {
-        transaction_id: authorization.transaction_id,
-        status: if approved { "authorized" } else { "denied" }.to_owned(),
+    let (verdict, prediction) = pay
+        .db
+        .transaction("pay_dry_run_payment", async |conn: &mut Conn| {
+            diesel::sql_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                .execute(conn)
+                .await?;
+            authorize::require_payee_organization(conn, &payment).await?;
+            authorize::preview(conn, &pay.rules, org_id, &payment, now).await
+        })
+        .await?;
+    let (decision, reason_code, reason_detail, compliance_status) =
+        record::words(&verdict, prediction.as_ref());
+    let status = match (&verdict, &payment.escrow) {
+        (Verdict::Approved, Some(_)) => "escrow_held",
+        (Verdict::Approved, None) => "authorized",
+        _ => decision,
+    };
+    Ok(pb::DryRunPaymentResponse {
+        dry_run: true,
+        status: status.to_owned(),
         authorization: Some(pb::Decision {
-            decision: authorization.decision,
-            reason_code: authorization.reason_code,
-            reason_detail: authorization.reason_detail,
-            compliance_status: authorization.compliance_status,
-            processing_time_ms: authorization.processing_time_ms,
-        }),
-        settlement: approved.then(|| pb::Settlement {
-            settled_at: Some(timestamp(outcome.now)),
+            decision: decision.to_owned(),
+            reason_code: reason_code.to_owned(),
+            reason_detail,
+            compliance_status: compliance_status.map(str::to_owned),
+            processing_time_ms: record::elapsed_ms(started),
         }),
     })
 }
 
-/// Waits until no other request of the agent is being decided, on any replica; released with the transaction.
-async fn lock_payer(conn: &mut Conn, org_id: &str, agent_id: &str) -> Result<()> {
-    let hash = digest(
-        &SHA256,
-        format!("pay\u{1f}{org_id}\u{1f}{agent_id}").as_bytes(),
-    );
-    let key = hash
-        .as_ref()
-        .iter()
-        .take(8)
-        .fold(0_i64, |key, byte| (key << 8) | i64::from(*byte));
-    diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
-        .bind::<BigInt, _>(key)
-        .execute(conn)
-        .await?;
-    Ok(())
+impl From<pb::DryRunPaymentRequest> for pb::RequestPaymentRequest {
+    fn from(request: pb::DryRunPaymentRequest) -> Self {
+        Self {
+            requesting_agent_id: request.requesting_agent_id,
+            counterparty_agent_id: request.counterparty_agent_id,
+            counterparty_org_id: request.counterparty_org_id,
+            amount: request.amount,
+            currency: request.currency,
+            tx_type: request.tx_type,
+            category: request.category,
+            description: request.description,
+            reference_id: request.reference_id,
+            metadata: request.metadata,
+            escrow_conditions: request.escrow_conditions,
+            idempotency_key: None,
+        }
+    }
 }
 
 #[cfg(test)]

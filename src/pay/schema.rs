@@ -57,6 +57,8 @@ diesel::table! {
         metadata -> Json,
         status -> Text,
         policy_snapshot -> Nullable<Jsonb>,
+        escrow_terms -> Nullable<Jsonb>,
+        approved_at -> Nullable<Timestamptz>,
         settled_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
     }
@@ -85,6 +87,24 @@ diesel::table! {
         event_type -> Text,
         event_data -> Jsonb,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    escrows (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        transaction_id -> Text,
+        amount_minor -> Int8,
+        currency -> Text,
+        status -> Text,
+        release_conditions -> Jsonb,
+        held_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        disputed_at -> Nullable<Timestamptz>,
+        dispute_reason -> Nullable<Text>,
+        released_at -> Nullable<Timestamptz>,
+        refunded_at -> Nullable<Timestamptz>,
     }
 }
 

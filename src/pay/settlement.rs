@@ -1,4 +1,4 @@
-//! Moving the money of an approved payment, between rows that are locked.
+//! Moving the money of a payment, between rows that are locked: to the payee, into escrow, and out of it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,7 +11,6 @@ use crate::{
 
 use super::{
     ledger::{self, Account, JournalKind, Movement},
-    record::Outcome,
     request::Payment,
     schema::wallets,
     wallets::{self as wallet_rows, WalletRow, balance_too_large},
@@ -77,44 +76,101 @@ pub(super) async fn lock(
     }
 }
 
-/// Debits the payer, credits the payee, and writes the journal.
-pub(super) async fn settle(
+/// What moves the money of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// From the payer to the payee.
+    Settle,
+    /// From the payer's wallet to what is held of it.
+    Hold,
+    /// From what is held to the payee.
+    Release,
+    /// From what is held back to the payer's wallet.
+    Refund,
+}
+
+impl Step {
+    fn kind(self) -> JournalKind {
+        match self {
+            Self::Settle => JournalKind::Payment,
+            Self::Hold => JournalKind::EscrowHold,
+            Self::Release => JournalKind::EscrowRelease,
+            Self::Refund => JournalKind::EscrowRefund,
+        }
+    }
+
+    fn takes_held(self) -> bool {
+        matches!(self, Self::Release | Self::Refund)
+    }
+
+    fn pays(self) -> bool {
+        matches!(self, Self::Settle | Self::Release)
+    }
+}
+
+/// Moves the money between the locked wallets, and writes the journal.
+pub(super) async fn apply(
     conn: &mut Conn,
-    outcome: &Outcome<'_>,
-    transaction_id: &str,
+    step: Step,
+    (org_id, transaction_id): (&str, &str),
+    payment: &Payment,
     locked: Locked,
+    now: DateTime<Utc>,
 ) -> Result<()> {
-    let (payment, now) = (outcome.payment, outcome.now);
     let Locked {
         mut payer,
         mut payee,
     } = locked;
     let amount_minor = payment.amount_minor;
-    payer.available_minor = payer
-        .available_minor
-        .checked_sub(amount_minor)
-        .filter(|available| *available >= 0)
-        .ok_or_else(|| {
-            Error::internal(anyhow::anyhow!("an approved payment exceeds the balance"))
-        })?;
-    payer.lifetime_sent_minor = add(payer.lifetime_sent_minor, amount_minor)?;
+    if step.takes_held() {
+        payer.held_minor = take(payer.held_minor, amount_minor)?;
+    } else {
+        payer.available_minor = take(payer.available_minor, amount_minor)?;
+    }
+    match step {
+        Step::Hold => payer.held_minor = add(payer.held_minor, amount_minor)?,
+        Step::Refund => payer.available_minor = add(payer.available_minor, amount_minor)?,
+        Step::Settle | Step::Release => {
+            payer.lifetime_sent_minor = add(payer.lifetime_sent_minor, amount_minor)?;
+        }
+    }
     store(conn, &payer, now).await?;
-    if let Some(payee) = &mut payee {
+    if let Some(payee) = payee.as_mut().filter(|_| step.pays()) {
         payee.available_minor = add(payee.available_minor, amount_minor)?;
+        // What is held must have room to come back.
+        add(payee.available_minor, payee.held_minor)?;
         payee.lifetime_received_minor = add(payee.lifetime_received_minor, amount_minor)?;
         store(conn, payee, now).await?;
     }
     let movement = Movement {
-        org_id: outcome.org_id,
-        kind: JournalKind::Payment,
+        org_id,
+        kind: step.kind(),
         transaction_id: Some(transaction_id),
         currency: &payment.currency,
         amount_minor,
-        from: payer.account(),
-        to: payee.as_ref().map_or(Account::External, WalletRow::account),
+        from: if step.takes_held() {
+            payer.held_account()
+        } else {
+            payer.account()
+        },
+        to: match step {
+            Step::Hold => payer.held_account(),
+            Step::Refund => payer.account(),
+            Step::Settle | Step::Release => {
+                payee.as_ref().map_or(Account::External, WalletRow::account)
+            }
+        },
     };
     ledger::post(conn, &movement, now).await?;
     Ok(())
+}
+
+/// What is left; the decision or the escrow's row promised that it is there.
+fn take(balance_minor: i64, amount_minor: i64) -> Result<i64> {
+    balance_minor
+        .checked_sub(amount_minor)
+        .filter(|left| *left >= 0)
+        .ok_or_else(|| Error::internal(anyhow::anyhow!("a payment exceeds the balance")))
 }
 
 fn add(balance_minor: i64, amount_minor: i64) -> Result<i64> {
@@ -128,6 +184,7 @@ async fn store(conn: &mut Conn, wallet: &WalletRow, now: DateTime<Utc>) -> Query
     diesel::update(wallets::table.find((&wallet.org_id, &wallet.id)))
         .set((
             wallets::available_minor.eq(wallet.available_minor),
+            wallets::held_minor.eq(wallet.held_minor),
             wallets::lifetime_sent_minor.eq(wallet.lifetime_sent_minor),
             wallets::lifetime_received_minor.eq(wallet.lifetime_received_minor),
             wallets::last_transaction_at.eq(now),

@@ -72,6 +72,8 @@ pub struct NewTransaction<'a> {
     pub status: &'static str,
     /// The policy that decided.
     pub policy_snapshot: Option<Value>,
+    /// The escrow that was asked for.
+    pub escrow_terms: Option<Value>,
     /// When the money moved.
     pub settled_at: Option<DateTime<Utc>>,
     /// When it was requested.
@@ -207,6 +209,18 @@ impl From<TransactionRow> for pb::TransactionDetail {
     }
 }
 
+impl From<AuthorizationRow> for pb::Decision {
+    fn from(row: AuthorizationRow) -> Self {
+        Self {
+            decision: row.decision,
+            reason_code: row.reason_code,
+            reason_detail: row.reason_detail,
+            compliance_status: row.compliance_status,
+            processing_time_ms: row.processing_time_ms,
+        }
+    }
+}
+
 impl From<AuthorizationRow> for pb::AuthorizationRecord {
     fn from(row: AuthorizationRow) -> Self {
         Self {
@@ -243,12 +257,11 @@ impl From<PaymentEventRow> for pb::PaymentEvent {
     }
 }
 
-/// Stores a transaction with its decision and its history so far.
+/// Stores a transaction with its decision.
 pub async fn insert(
     conn: &mut Conn,
     transaction: &NewTransaction<'_>,
     authorization: &AuthorizationRow,
-    events: &[PaymentEventRow],
 ) -> QueryResult<()> {
     diesel::insert_into(transactions::table)
         .values(transaction)
@@ -258,6 +271,11 @@ pub async fn insert(
         .values(authorization)
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Appends to the history of a transaction.
+pub async fn insert_events(conn: &mut Conn, events: &[PaymentEventRow]) -> QueryResult<()> {
     diesel::insert_into(payment_events::table)
         .values(events)
         .execute(conn)
@@ -328,10 +346,10 @@ pub async fn window_sums(
 ) -> QueryResult<WindowSums> {
     // The statuses are those of the partial index.
     diesel::sql_query(
-        "SELECT least(coalesce(sum(amount_minor) FILTER (WHERE created_at > $4), 0), 9223372036854775807)::bigint AS daily_minor, \
+        "SELECT least(coalesce(sum(amount_minor) FILTER (WHERE counted_at > $4), 0), 9223372036854775807)::bigint AS daily_minor, \
          least(coalesce(sum(amount_minor), 0), 9223372036854775807)::bigint AS monthly_minor FROM transactions \
-         WHERE org_id = $1 AND requesting_agent_id = $2 AND currency = $3 AND created_at > $5 \
-         AND status IN ('settled', 'authorized', 'executing', 'escrow_held')",
+         WHERE org_id = $1 AND requesting_agent_id = $2 AND currency = $3 AND counted_at > $5 \
+         AND status IN ('settled', 'authorized', 'executing', 'escrow_held', 'disputed')",
     )
     .bind::<Text, _>(org_id)
     .bind::<Text, _>(agent_id)

@@ -1,4 +1,4 @@
-//! `WalletService`: reading, funding and withdrawing.
+//! `WalletService`: creating, reading, funding and withdrawing.
 
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -15,8 +15,8 @@ use crate::{
 };
 
 use super::{
-    Pay,
-    input::Input,
+    Pay, admin,
+    input::{DEFAULT_CURRENCY, Input},
     money::decimal,
     wallets::{self, Transfer, WalletRow},
 };
@@ -35,6 +35,16 @@ impl WalletService for Pay {
         Ok(Response::new(pb::ListWalletsResponse {
             wallets: rows.into_iter().map(Into::into).collect(),
         }))
+    }
+
+    async fn create_wallet(
+        &self,
+        request: Request<pb::CreateWalletRequest>,
+    ) -> Result<Response<pb::CreateWalletResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            create(self, &caller, request.into_inner()).await?,
+        ))
     }
 
     async fn get_wallet(
@@ -98,6 +108,28 @@ struct Order {
     currency: String,
     amount_minor: i64,
     keyed: Option<Keyed>,
+}
+
+/// Creates an empty wallet; 409 when the agent has one in that currency.
+async fn create(
+    pay: &Pay,
+    caller: &Caller,
+    request: pb::CreateWalletRequest,
+) -> Result<pb::CreateWalletResponse> {
+    if !request.agent_id.is_empty() {
+        caller.require_agent(&request.agent_id)?;
+    }
+    let (org_id, now) = (caller.org_id()?, pay.clock.now());
+    let currency = request.currency.as_deref().unwrap_or(DEFAULT_CURRENCY);
+    let row = pay
+        .db
+        .transaction("pay_create_wallet", async |conn: &mut Conn| {
+            admin::create_wallet(conn, org_id, &request.agent_id, currency, 0, now).await
+        })
+        .await?;
+    Ok(pb::CreateWalletResponse {
+        wallet: Some(row.into()),
+    })
 }
 
 async fn find(

@@ -81,6 +81,15 @@ impl WalletRow {
             balance_after_minor: self.available_minor,
         }
     }
+
+    /// What escrow holds of it as one side of a movement that has just been applied to it.
+    pub fn held_account(&self) -> Account<'_> {
+        Account::Held {
+            org_id: &self.org_id,
+            id: &self.id,
+            balance_after_minor: self.held_minor,
+        }
+    }
 }
 
 impl From<WalletRow> for pb::WalletSummary {
@@ -203,8 +212,8 @@ impl Transfer {
         }
     }
 
-    /// What is added to the available balance, and the least and the most there may be of it before. Held money does
-    /// not count.
+    /// What is added to the available balance, and the least there may be of it and the most there may be of it together
+    /// with what is held before: held money cannot be withdrawn, and there must be room for it to come back.
     fn bounds(self, amount_minor: i64) -> (i64, (i64, i64)) {
         match self {
             Self::Fund => (amount_minor, (0, i64::MAX.saturating_sub(amount_minor))),
@@ -243,7 +252,8 @@ pub async fn transfer(
                 .and(wallets::agent_id.eq(agent_id))
                 .and(wallets::currency.eq(currency)),
         )
-        .filter(wallets::is_active.and(wallets::available_minor.between(least_minor, most_minor)))
+        .filter(wallets::is_active.and(wallets::available_minor.ge(least_minor)))
+        .filter(wallets::available_minor.le(wallets::held_minor * -1_i64 + most_minor))
         .set((
             wallets::available_minor.eq(wallets::available_minor + change_minor),
             wallets::last_transaction_at.eq(now),

@@ -30,6 +30,54 @@ fn request(_: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
+fn dry_run(_: &World) -> Vec<u8> {
+    pay::DryRunPaymentRequest {
+        requesting_agent_id: AGENT.to_owned(),
+        amount: amount(),
+        tx_type: "vendor_payment".to_owned(),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
+/// Most methods of a payment ask for nothing but its id.
+fn held(world: &World) -> Vec<u8> {
+    pay::DisputePaymentRequest {
+        id: world.held_id.clone(),
+        reason: None,
+    }
+    .encode_to_vec()
+}
+
+fn pending(world: &World) -> Vec<u8> {
+    pay::RejectPaymentRequest {
+        id: world.pending_id.clone(),
+        reason: None,
+    }
+    .encode_to_vec()
+}
+
+fn open_wallet(_: &World) -> Vec<u8> {
+    pay::CreateWalletRequest {
+        agent_id: AGENT.to_owned(),
+        currency: Some("EUR".to_owned()),
+    }
+    .encode_to_vec()
+}
+
+/// The rows of human review and escrow, as in [`rows`].
+fn change_rows() -> Vec<Row> {
+    let refused = |method, ask| -> Bound { (method, HIDDEN, Code::PermissionDenied, ask) };
+    let rows = [
+        refused("/pulpo.pay.v1.ReviewService/ApprovePayment", pending),
+        refused("/pulpo.pay.v1.ReviewService/RejectPayment", pending),
+        refused("/pulpo.pay.v1.EscrowService/DisputePayment", held),
+        refused("/pulpo.pay.v1.EscrowService/ReleasePayment", held),
+        refused("/pulpo.pay.v1.EscrowService/RefundPayment", held),
+    ];
+    rows.into_iter().map(bounded).collect()
+}
+
 /// Reading a payment and reading its history ask for the same.
 fn payment(world: &World) -> Vec<u8> {
     pay::GetPaymentRequest {
@@ -249,13 +297,25 @@ fn bounded((method, foreign, bound, ask): Bound) -> Row {
 pub(super) fn rows() -> Vec<Row> {
     type Ask = fn(&World) -> Vec<u8>;
     const REFUSED: Code = Code::PermissionDenied;
-    let rows: [(&'static str, Option<Code>, Code, Ask); 14] = [
+    let rows: [(&'static str, Option<Code>, Code, Ask); 16] = [
         // A stranger's agent of the same name is another agent: no policy, so denied, which is an ordinary answer.
         (
             "/pulpo.pay.v1.PaymentService/RequestPayment",
             Some(Code::Ok),
             REFUSED,
             request,
+        ),
+        (
+            "/pulpo.pay.v1.PaymentService/DryRunPayment",
+            Some(Code::Ok),
+            REFUSED,
+            dry_run,
+        ),
+        (
+            "/pulpo.pay.v1.WalletService/CreateWallet",
+            Some(Code::Ok),
+            REFUSED,
+            open_wallet,
         ),
         (
             "/pulpo.pay.v1.PaymentService/ListPayments",
@@ -340,5 +400,6 @@ pub(super) fn rows() -> Vec<Row> {
         .map(bounded)
         .chain(webhook_rows())
         .chain(data_rows())
+        .chain(change_rows())
         .collect()
 }

@@ -32,6 +32,10 @@ pub(super) struct World<'a> {
     pub(super) connection_id: String,
     pub(super) refresh_token: String,
     pub(super) transaction_id: String,
+    /// A payment in escrow.
+    pub(super) held_id: String,
+    /// A payment that waits for a human.
+    pub(super) pending_id: String,
     pub(super) policy_id: String,
     pub(super) webhook_id: String,
     pub(super) delivery_id: String,
@@ -65,22 +69,26 @@ impl<'a> World<'a> {
         app.wallet(&org_id, AGENT, "USD", 100_000).await;
         let key = app.payment_key(&org_id).await;
         let policy_id = app
-            .policy(&key, &serde_json::json!({"policy_name": "All"}))
+            .policy(
+                &key,
+                &serde_json::json!({"policy_name": "All", "require_human_above": 100}),
+            )
             .await;
         let payment =
             serde_json::json!({"requesting_agent_id": AGENT, "amount": 1, "tx_type": "t"});
-        let paid = app
-            .pulse()
-            .bearer(&key)
-            .post("/payments/request", &payment)
-            .await
-            .expect_status(200);
+        let api = app.pulse().bearer(&key);
+        let paid = api.post("/payments/request", &payment).await;
+        let paid = paid.expect_status(200);
+
+        let held = with_member(&payment, "escrow_conditions", serde_json::json!({}));
+        let held = api.post("/payments/request", &held).await;
+        let pending = with_member(&payment, "amount", serde_json::json!(101));
+        let pending = api.post("/payments/request", &pending).await;
 
         // Nobody listens there.
         let webhook = serde_json::json!({
             "url": "http://127.0.0.1:9/", "events": ["payment.settled"], "agent_filter": [AGENT],
         });
-        let api = app.pulse().bearer(&key);
         let webhook = api.post("/webhooks", &webhook).await.expect_status(201);
         let webhook_id = webhook.str("/id").to_owned();
         let tested = api
@@ -118,6 +126,8 @@ impl<'a> World<'a> {
             connection_id,
             refresh_token,
             transaction_id,
+            held_id: held.str("/transaction_id").to_owned(),
+            pending_id: pending.str("/transaction_id").to_owned(),
             policy_id,
             webhook_id,
             delivery_id,
@@ -232,6 +242,16 @@ impl<'a> World<'a> {
         }
         credentials
     }
+}
+
+fn with_member(
+    base: &serde_json::Value,
+    name: &str,
+    value: serde_json::Value,
+) -> serde_json::Value {
+    let mut changed = base.clone();
+    changed[name] = value;
+    changed
 }
 
 async fn user(app: &TestApp, template: &UserRow) -> User {

@@ -77,22 +77,10 @@ fn denials() -> Vec<Denial> {
             "",
         ),
         denial(
-            json!({"require_human_above": 50}),
-            json!({"amount": 50.01}),
-            "human_required",
-            "",
-        ),
-        denial(
             json!({"compliance_jurisdictions": ["US_FEDERAL"]}),
             json!({"amount": 50, "counterparty_agent_id": "Hydra Market"}),
             "compliance_denied",
             "sanctions list",
-        ),
-        denial(
-            json!({}),
-            json!({"amount": 50, "escrow_conditions": {"release_conditions": []}}),
-            "escrow_unavailable",
-            "",
         ),
         // Several faults at once: the first of the documented order decides.
         denial(

@@ -6,6 +6,8 @@ mod compliance;
 mod curl;
 mod data;
 mod denials;
+mod dry_run;
+mod escrows;
 mod idempotency;
 mod ledger;
 mod limits;
@@ -15,6 +17,7 @@ mod platform;
 mod policies;
 mod refusals;
 mod reports;
+mod reviews;
 mod wallets;
 mod webhooks;
 

@@ -136,6 +136,7 @@ impl<'a> Game<'a> {
         let reason = self.model.decide(payment, now);
         let (status, decision) = match reason {
             "policy_pass" => ("authorized", "approved"),
+            "human_required" => ("pending_human_review", "pending_human_review"),
             _ => ("denied", "denied"),
         };
         prop_assert_eq!(reply.status, 200, "{}", &reply.text);

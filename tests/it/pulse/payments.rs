@@ -180,7 +180,8 @@ async fn the_list_filters_and_pages() {
 
     for (query, amounts) in [
         ("status=settled&limit=20", &[7.0, 2_500.0][..]),
-        ("status=denied", &[9_999.0]),
+        ("status=pending_human_review", &[9_999.0]),
+        ("status=denied", &[]),
         ("tx_type=refund", &[9_999.0]),
         ("agent_id=agent-vendor-pay", &[9_999.0, 2_500.0]),
         (

@@ -213,3 +213,31 @@ async fn other_organizations_wallets_do_not_exist() {
     assert_eq!(desk.available(PAYER).await, 50_000.0);
     desk.app.stop().await;
 }
+
+#[tokio::test]
+async fn wallets_are_created_empty_and_once() {
+    let desk = Desk::open().await;
+    let api = desk.api();
+    let body = json!({"agent_id": "agent-new", "currency": "EUR", "available_balance": 100});
+    let created = api.post("/wallets", &body).await.expect(
+        201,
+        "{id org_id agent_id currency available_balance held_balance lifetime_sent lifetime_received last_transaction_at \
+         is_active created_at updated_at}",
+    );
+    // Money comes by funding only.
+    assert_eq!(created.json["available_balance"], 0.0);
+    let read = api.get("/wallets/agent-new?currency=EUR").await;
+    assert_eq!(read.expect_status(200).json, created.json);
+    refused(&api.post("/wallets", &body).await, 409, "conflict");
+    let dollars = json!({"agent_id": "agent-new"});
+    let created = api.post("/wallets", &dollars).await.expect_status(201);
+    assert_eq!(created.json["currency"], "USD");
+    let funded = api
+        .post("/wallets/agent-new/fund", &json!({"amount": 5}))
+        .await;
+    assert_eq!(funded.expect_status(200).json["new_balance"], 5.0);
+    refused_field(&api.post("/wallets", &json!({})).await, "agent_id");
+    let lower = json!({"agent_id": "agent-x", "currency": "eur"});
+    refused_field(&api.post("/wallets", &lower).await, "currency");
+    desk.app.stop().await;
+}

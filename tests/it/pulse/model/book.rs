@@ -137,7 +137,11 @@ impl Model {
     /// Stores the payment with its outcome, and moves the money if it passed.
     pub(super) fn record(&mut self, payment: &Payment, reason: &str, now: DateTime<Utc>) {
         let passed = reason == "policy_pass";
-        let status = if passed { "settled" } else { "denied" };
+        let status = match reason {
+            "policy_pass" => "settled",
+            "human_required" => "pending_human_review",
+            _ => "denied",
+        };
         self.stored.push(Stored {
             payer: payment.payer.to_owned(),
             amount_minor: payment.amount_minor,

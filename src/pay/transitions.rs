@@ -1,0 +1,127 @@
+//! What becomes of stored transactions: the statements by which human review and escrow change them.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+
+use crate::db::Conn;
+
+use super::{
+    schema::{authorizations, transactions},
+    transactions::{AuthorizationRow, TransactionRow},
+};
+
+/// What a human's approval changes of a transaction.
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = transactions, treat_none_as_null = true)]
+pub struct Revision {
+    /// What became of it.
+    pub status: &'static str,
+    /// The policy that decided.
+    pub policy_snapshot: Option<Value>,
+    /// When the money moved.
+    pub settled_at: Option<DateTime<Utc>>,
+    /// When it was approved, if the payment passed.
+    pub approved_at: Option<DateTime<Utc>>,
+}
+
+/// Writes a new decision over the one before; its id stays.
+pub async fn revise(
+    conn: &mut Conn,
+    (org_id, id): (&str, &str),
+    revision: &Revision,
+    authorization: &AuthorizationRow,
+) -> QueryResult<()> {
+    diesel::update(transactions::table.find((org_id, id)))
+        .set(revision)
+        .execute(conn)
+        .await?;
+    diesel::update(authorizations::table)
+        .filter(
+            authorizations::org_id
+                .eq(org_id)
+                .and(authorizations::transaction_id.eq(id)),
+        )
+        .set((
+            authorizations::decision.eq(&authorization.decision),
+            authorizations::reason_code.eq(&authorization.reason_code),
+            authorizations::reason_detail.eq(&authorization.reason_detail),
+            authorizations::compliance_status.eq(&authorization.compliance_status),
+            authorizations::processing_time_ms.eq(authorization.processing_time_ms),
+            authorizations::created_at.eq(authorization.created_at),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A transaction of the paying organisation with the escrow it asks for, locked until the transaction ends. It must exist.
+pub async fn lock(
+    conn: &mut Conn,
+    org_id: &str,
+    id: &str,
+) -> QueryResult<(TransactionRow, Option<Value>)> {
+    transactions::table
+        .find((org_id, id))
+        .select((TransactionRow::as_select(), transactions::escrow_terms))
+        .for_no_key_update()
+        .first(conn)
+        .await
+}
+
+/// Sets what became of a transaction whose escrow is locked.
+pub async fn set_status(
+    conn: &mut Conn,
+    (org_id, id): (&str, &str),
+    status: &str,
+    settled_at: Option<DateTime<Utc>>,
+) -> QueryResult<()> {
+    diesel::update(transactions::table.find((org_id, id)))
+        .set((
+            transactions::status.eq(status),
+            transactions::settled_at.eq(settled_at),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Denies a transaction that waits for a human, if it was requested up to `overdue_since` as `is_over` says; none
+/// otherwise.
+pub async fn deny_pending(
+    conn: &mut Conn,
+    (org_id, id): (&str, &str),
+    overdue_since: DateTime<Utc>,
+    is_over: bool,
+) -> QueryResult<Option<TransactionRow>> {
+    diesel::update(transactions::table.find((org_id, id)))
+        .filter(transactions::status.eq("pending_human_review"))
+        .filter(transactions::created_at.le(overdue_since).eq(is_over))
+        .set(transactions::status.eq("denied"))
+        .returning(TransactionRow::as_returning())
+        .get_result(conn)
+        .await
+        .optional()
+}
+
+/// Writes a denial over the decision on a transaction that waited.
+pub async fn deny_authorization(
+    conn: &mut Conn,
+    (org_id, transaction_id): (&str, &str),
+    (reason_code, detail): (&str, &str),
+    now: DateTime<Utc>,
+) -> QueryResult<AuthorizationRow> {
+    diesel::update(authorizations::table)
+        .filter(authorizations::org_id.eq(org_id))
+        .filter(authorizations::transaction_id.eq(transaction_id))
+        .set((
+            authorizations::decision.eq("denied"),
+            authorizations::reason_code.eq(reason_code),
+            authorizations::reason_detail.eq(detail),
+            authorizations::created_at.eq(now),
+        ))
+        .returning(AuthorizationRow::as_returning())
+        .get_result(conn)
+        .await
+}
