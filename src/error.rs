@@ -96,6 +96,18 @@ impl Error {
         }
     }
 
+    /// The same for another client that waited for the same; the log has the context of the first.
+    pub fn repeated(&self) -> Self {
+        Self {
+            kind: self.kind,
+            reason: self.reason,
+            message: self.message.clone(),
+            violations: self.violations.clone(),
+            retry_after: self.retry_after,
+            source: None,
+        }
+    }
+
     /// One field is wrong: 400, or 422 where the surface says so. `description` completes "field …", for example
     /// "must be a positive number".
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {

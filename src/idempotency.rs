@@ -4,41 +4,30 @@
 //! the first: it then answers the same bytes, or, if the first was rolled back, takes its place. Nothing is kept in
 //! memory, so this holds across replicas.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Duration, Utc};
 use diesel::{
-    ExpressionMethods, QueryDsl, QueryResult,
-    sql_types::{Binary, Text, Timestamptz},
+    QueryResult, QueryableByName,
+    sql_types::{Array, Binary, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use prost::Message;
 
 use crate::{
-    db::Conn,
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
     error::{Error, Result},
 };
-
-use schema::idempotency_keys;
 
 /// How long a key is remembered.
 const LIFETIME: Duration = Duration::hours(24);
 
 /// Longest key, in characters.
 pub const KEY_CHARS_MAX: usize = 255;
-
-mod schema {
-    diesel::table! {
-        idempotency_keys (org_id, scope, key) {
-            org_id -> Text,
-            scope -> Text,
-            key -> Text,
-            request_sha256 -> Binary,
-            response -> Nullable<Binary>,
-            created_at -> Timestamptz,
-            expires_at -> Timestamptz,
-        }
-    }
-}
 
 /// A request that carries a key.
 #[derive(Clone, Debug)]
@@ -52,7 +41,7 @@ pub struct Keyed {
 /// What a key is to a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Claim {
-    /// The key is this request's; [`complete`] must follow in the same transaction.
+    /// The key is this request's; [`keep`] must follow in the same transaction.
     New,
     /// The request was answered before, with these bytes.
     Replay(Vec<u8>),
@@ -75,45 +64,108 @@ impl Keyed {
             request_sha256: digest(&SHA256, request).as_ref().to_vec(),
         })
     }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
 }
 
-/// Takes the key, or finds what was answered under it. Waits for a concurrent holder. 409 when the key was used for
-/// another request within its life.
-async fn claim(conn: &mut Conn, keyed: &Keyed, now: DateTime<Utc>) -> Result<Claim> {
-    // One statement takes a free key and one whose life is over.
-    let taken = diesel::sql_query(
-        "INSERT INTO idempotency_keys AS k (org_id, scope, key, request_sha256, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org_id, scope, key) DO UPDATE SET \
-         request_sha256 = EXCLUDED.request_sha256, response = NULL, created_at = EXCLUDED.created_at, \
-         expires_at = EXCLUDED.expires_at WHERE k.expires_at <= EXCLUDED.created_at",
-    )
-    .bind::<Text, _>(&keyed.org_id)
-    .bind::<Text, _>(keyed.scope)
-    .bind::<Text, _>(&keyed.key)
-    .bind::<Binary, _>(&keyed.request_sha256)
-    .bind::<Timestamptz, _>(now)
-    .bind::<Timestamptz, _>(now + LIFETIME)
-    .execute(conn)
-    .await?;
-    if taken == 1 {
-        return Ok(Claim::New);
-    }
-    let (request_sha256, response): (Vec<u8>, Option<Vec<u8>>) = idempotency_keys::table
-        .find((&keyed.org_id, keyed.scope, &keyed.key))
-        .select((idempotency_keys::request_sha256, idempotency_keys::response))
-        .first(conn)
-        .await?;
-    if request_sha256 != keyed.request_sha256 {
+#[derive(QueryableByName)]
+struct Kept {
+    #[diesel(sql_type = Text)]
+    key: String,
+    #[diesel(sql_type = Binary)]
+    request_sha256: Vec<u8>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    response: Option<Vec<u8>>,
+}
+
+#[derive(QueryableByName)]
+struct Taken {
+    #[diesel(sql_type = Text)]
+    key: String,
+}
+
+/// Takes the keys, or finds what was answered under them, in the order of the requests, which are of one organisation and
+/// method and have a key each. Waits for concurrent holders. 409 for a key that was used for another request within its
+/// life.
+async fn claim(conn: &Conn, keyed: &[&Keyed], now: DateTime<Utc>) -> Result<Vec<Result<Claim>>> {
+    let Some(first) = keyed.first() else {
+        return Ok(Vec::new());
+    };
+    let taken = take(conn, first, keyed, now).await?;
+    let missed: Vec<&Keyed> = keyed
+        .iter()
+        .copied()
+        .filter(|keyed| !taken.contains(&keyed.key))
+        .collect();
+    let kept = find(conn, first, &missed).await?;
+    let claims = keyed.iter().map(|keyed| {
+        if taken.contains(&keyed.key) {
+            return Ok(Claim::New);
+        }
+        let kept = kept.iter().find(|kept| kept.key == keyed.key);
+        replayed(keyed, kept)
+    });
+    Ok(claims.collect())
+}
+
+fn replayed(keyed: &Keyed, kept: Option<&Kept>) -> Result<Claim> {
+    if kept.is_some_and(|kept| kept.request_sha256 != keyed.request_sha256) {
         return Err(Error::conflict(
             "IDEMPOTENCY_KEY_REUSED",
             "This idempotency key was used for another request in the last 24 hours; use a new key",
         ));
     }
+    let response = kept.and_then(|kept| kept.response.clone());
     response.map(Claim::Replay).ok_or_else(|| {
         Error::internal(anyhow::anyhow!(
             "an idempotency key without an answer was committed"
         ))
     })
+}
+
+/// Takes the keys that are free or whose life is over, in a fixed order, so that no two wait for each other.
+async fn take(
+    mut conn: &Conn,
+    first: &Keyed,
+    keyed: &[&Keyed],
+    now: DateTime<Utc>,
+) -> QueryResult<HashSet<String>> {
+    const TAKE: &str = "INSERT INTO idempotency_keys AS k (org_id, scope, key, request_sha256, created_at, expires_at) \
+        SELECT $1, $2, r.key, r.sha256, $5, $6 FROM unnest($3::text[], $4::bytea[]) AS r (key, sha256) ORDER BY r.key \
+        ON CONFLICT (org_id, scope, key) DO UPDATE SET \
+        request_sha256 = EXCLUDED.request_sha256, response = NULL, created_at = EXCLUDED.created_at, \
+        expires_at = EXCLUDED.expires_at WHERE k.expires_at <= EXCLUDED.created_at RETURNING key";
+    let taken: Vec<Taken> = prepared(TAKE, |query| {
+        query
+            .bind::<Text, _>(&first.org_id)
+            .bind::<Text, _>(first.scope)
+            .bind::<Array<Text>, _>(column(keyed, |keyed| &keyed.key))
+            .bind::<Array<Binary>, _>(column(keyed, |keyed| &keyed.request_sha256))
+            .bind::<Timestamptz, _>(now)
+            .bind::<Timestamptz, _>(now + LIFETIME)
+    })
+    .load(&mut conn)
+    .await?;
+    Ok(taken.into_iter().map(|taken| taken.key).collect())
+}
+
+async fn find(mut conn: &Conn, first: &Keyed, keyed: &[&Keyed]) -> QueryResult<Vec<Kept>> {
+    const FIND: &str = "SELECT key, request_sha256, response FROM idempotency_keys \
+        WHERE org_id = $1 AND scope = $2 AND key = ANY($3)";
+    if keyed.is_empty() {
+        return Ok(Vec::new());
+    }
+    prepared(FIND, |query| {
+        query
+            .bind::<Text, _>(&first.org_id)
+            .bind::<Text, _>(first.scope)
+            .bind::<Array<Text>, _>(column(keyed, |keyed| &keyed.key))
+    })
+    .load(&mut conn)
+    .await
 }
 
 /// The first answer of a request that carries a key and was answered before; otherwise its key, if any, is taken and
@@ -123,13 +175,30 @@ pub async fn replay<T: Message + Default>(
     keyed: Option<&Keyed>,
     now: DateTime<Utc>,
 ) -> Result<Option<T>> {
-    let Some(keyed) = keyed else { return Ok(None) };
-    match claim(conn, keyed, now).await? {
-        Claim::New => Ok(None),
-        Claim::Replay(bytes) => T::decode(bytes.as_slice())
-            .map(Some)
-            .map_err(Error::internal),
+    match replay_all(conn, &[keyed], now).await?.pop() {
+        Some(replayed) => replayed,
+        None => Ok(None),
     }
+}
+
+/// [`replay`] for several requests of one organisation and method, no two of them with the same key.
+pub async fn replay_all<T: Message + Default>(
+    conn: &Conn,
+    keyed: &[Option<&Keyed>],
+    now: DateTime<Utc>,
+) -> Result<Vec<Result<Option<T>>>> {
+    let with_key: Vec<&Keyed> = keyed.iter().copied().flatten().collect();
+    let mut claims = claim(conn, &with_key, now).await?.into_iter();
+    let mut answer = |keyed: &Option<&Keyed>| {
+        let claim = keyed.and_then(|_| claims.next()).unwrap_or(Ok(Claim::New));
+        match claim? {
+            Claim::New => Ok(None),
+            Claim::Replay(bytes) => T::decode(bytes.as_slice())
+                .map(Some)
+                .map_err(Error::internal),
+        }
+    };
+    Ok(keyed.iter().map(&mut answer).collect())
 }
 
 /// Keeps the answer under the key taken by [`replay`]; nothing for a request without one.
@@ -138,17 +207,46 @@ pub async fn keep<T: Message>(
     keyed: Option<&Keyed>,
     answer: &T,
 ) -> QueryResult<()> {
-    match keyed {
-        Some(keyed) => complete(conn, keyed, &answer.encode_to_vec()).await,
-        None => Ok(()),
-    }
+    let kept: Vec<(&Keyed, Vec<u8>)> = keyed
+        .map(|keyed| (keyed, answer.encode_to_vec()))
+        .into_iter()
+        .collect();
+    keep_all(conn, &kept).await
 }
 
-/// Keeps the answer under the key claimed before in the same transaction.
-async fn complete(conn: &mut Conn, keyed: &Keyed, response: &[u8]) -> QueryResult<()> {
-    diesel::update(idempotency_keys::table.find((&keyed.org_id, keyed.scope, &keyed.key)))
-        .set(idempotency_keys::response.eq(response))
-        .execute(conn)
-        .await?;
+/// Keeps the answers under the keys taken by [`replay_all`].
+pub async fn keep_all(mut conn: &Conn, kept: &[(&Keyed, Vec<u8>)]) -> QueryResult<()> {
+    const KEEP: &str = "UPDATE idempotency_keys AS k SET response = r.response FROM unnest($3::text[], $4::bytea[]) AS r (key, response) \
+        WHERE k.org_id = $1 AND k.scope = $2 AND k.key = r.key";
+    let Some((first, _)) = kept.first() else {
+        return Ok(());
+    };
+    prepared(KEEP, |query| {
+        query
+            .bind::<Text, _>(&first.org_id)
+            .bind::<Text, _>(first.scope)
+            .bind::<Array<Text>, _>(column(kept, |kept| &kept.0.key))
+            .bind::<Array<Binary>, _>(column(kept, |kept| &kept.1))
+    })
+    .execute(&mut conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives keys back that were taken by [`replay_all`] for requests that failed, while others of the transaction did not.
+pub async fn release_all(mut conn: &Conn, keyed: &[&Keyed]) -> QueryResult<()> {
+    const RELEASE: &str =
+        "DELETE FROM idempotency_keys WHERE org_id = $1 AND scope = $2 AND key = ANY($3)";
+    let Some(first) = keyed.first() else {
+        return Ok(());
+    };
+    prepared(RELEASE, |query| {
+        query
+            .bind::<Text, _>(&first.org_id)
+            .bind::<Text, _>(first.scope)
+            .bind::<Array<Text>, _>(column(keyed, |keyed| &keyed.key))
+    })
+    .execute(&mut conn)
+    .await?;
     Ok(())
 }

@@ -22,6 +22,7 @@ pub mod identity;
 pub mod ids;
 pub mod integrations;
 pub mod jobs;
+pub mod lanes;
 pub mod layers;
 pub mod operations;
 pub mod pay;

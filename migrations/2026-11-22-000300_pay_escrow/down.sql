@@ -18,8 +18,4 @@ ALTER TABLE payment_events
     ADD CONSTRAINT payment_events_event_type_check CHECK (event_type IN ('authorized', 'denied', 'settled', 'failed', 'escrow_held',
                    'escrow_released', 'escrow_expired', 'disputed', 'refunded'));
 DROP INDEX transactions_review_idx;
-DROP INDEX transactions_window_idx;
-ALTER TABLE transactions DROP COLUMN counted_at, DROP COLUMN approved_at, DROP COLUMN escrow_terms;
-CREATE INDEX transactions_window_idx ON transactions (org_id, requesting_agent_id, currency, created_at)
-    INCLUDE (amount_minor) WHERE status IN ('settled', 'authorized', 'executing', 'escrow_held');
-COMMENT ON COLUMN transactions.created_at IS 'When it was requested; the rolling windows count by it';
+ALTER TABLE transactions DROP COLUMN escrow_terms;

@@ -1,18 +1,8 @@
 -- Human review and escrow. Money that escrow holds stays in the payer's wallet, on its held account.
 
 ALTER TABLE transactions
-    ADD COLUMN escrow_terms jsonb,
-    ADD COLUMN approved_at timestamptz,
-    ADD COLUMN counted_at timestamptz GENERATED ALWAYS AS (coalesce(approved_at, created_at)) STORED;
+    ADD COLUMN escrow_terms jsonb;
 COMMENT ON COLUMN transactions.escrow_terms IS 'The escrow that was asked for, checked; null for settlement at once';
-COMMENT ON COLUMN transactions.approved_at IS 'When a human approved it; null when none had to';
-COMMENT ON COLUMN transactions.counted_at IS 'The rolling windows count by it: the request, or its approval by a human';
-COMMENT ON COLUMN transactions.created_at IS 'When it was requested';
-
--- A disputed payment is still held, and may still be released: it counts.
-DROP INDEX transactions_window_idx;
-CREATE INDEX transactions_window_idx ON transactions (org_id, requesting_agent_id, currency, counted_at)
-    INCLUDE (amount_minor) WHERE status IN ('settled', 'authorized', 'executing', 'escrow_held', 'disputed');
 CREATE INDEX transactions_review_idx ON transactions (created_at, org_id, id) WHERE status = 'pending_human_review';
 
 ALTER TABLE payment_events

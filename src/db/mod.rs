@@ -4,6 +4,7 @@
 
 pub mod builtin;
 pub mod migrate;
+pub mod prepared;
 pub mod transaction;
 pub mod wake;
 

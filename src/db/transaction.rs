@@ -83,6 +83,12 @@ impl Db {
     }
 }
 
+/// An error after which [`Db::transaction`] begins anew: what was read is not true any more.
+pub fn again(why: &'static str) -> Error {
+    let why = Box::new(why.to_owned());
+    DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, why).into()
+}
+
 fn is_retryable(error: &Error) -> bool {
     let Some(source) = (error.kind == Kind::Internal)
         .then_some(error.source.as_ref())

@@ -6,30 +6,21 @@
 pub mod consumer;
 
 use chrono::{DateTime, Utc};
-use diesel::{Insertable, QueryResult};
+use diesel::{
+    QueryResult,
+    sql_types::{Array, Jsonb, Text, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use crate::{
-    db::{Conn, Topic, wake},
+    db::{
+        Conn, Topic,
+        prepared::{column, prepared},
+        wake,
+    },
     ids,
 };
-
-use schema::events;
-
-mod schema {
-    diesel::table! {
-        events (seq) {
-            seq -> Int8,
-            id -> Text,
-            org_id -> Text,
-            kind -> Text,
-            subject -> Text,
-            payload -> Jsonb,
-            created_at -> Timestamptz,
-        }
-    }
-}
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,34 +35,23 @@ pub struct NewEvent {
     pub payload: Value,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = events)]
-struct Row<'a> {
-    id: String,
-    org_id: &'a str,
-    kind: &'static str,
-    subject: &'a str,
-    payload: &'a Value,
-    created_at: DateTime<Utc>,
-}
-
 /// Writes the events, in their order, in the caller's transaction.
-pub async fn append(conn: &mut Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryResult<()> {
-    let rows: Vec<Row<'_>> = new
-        .iter()
-        .map(|event| Row {
-            id: ids::sortable("evt"),
-            org_id: &event.org_id,
-            kind: event.kind,
-            subject: &event.subject,
-            payload: &event.payload,
-            created_at: now,
-        })
-        .collect();
-    diesel::insert_into(events::table)
-        .values(&rows)
-        .execute(conn)
-        .await?;
+pub async fn append(mut conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryResult<()> {
+    const INSERT: &str = "INSERT INTO events (created_at, id, org_id, kind, subject, payload) \
+        SELECT $1, e.id, e.org_id, e.kind, e.subject, e.payload \
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) \
+        WITH ORDINALITY AS e (id, org_id, kind, subject, payload, place) ORDER BY e.place";
+    prepared(INSERT, |query| {
+        query
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(new, |_| ids::sortable("evt")))
+            .bind::<Array<Text>, _>(column(new, |event| &event.org_id))
+            .bind::<Array<Text>, _>(column(new, |event| event.kind))
+            .bind::<Array<Text>, _>(column(new, |event| &event.subject))
+            .bind::<Array<Jsonb>, _>(column(new, |event| &event.payload))
+    })
+    .execute(&mut conn)
+    .await?;
     wake::note(Topic::Events);
     Ok(())
 }

@@ -34,7 +34,10 @@ pub async fn create_wallet(
         input.fault("opening_balance", "must not be negative");
     }
     input.finish()?;
-    if !policies::organization_exists(conn, org_id).await? {
+    if policies::existing_organizations(conn, &[org_id])
+        .await?
+        .is_empty()
+    {
         return Err(Error::not_found(
             "ORGANIZATION_NOT_FOUND",
             format!("There is no organization {org_id}"),
@@ -59,7 +62,7 @@ pub async fn create_wallet(
             from: Account::External,
             to: wallet.account(),
         };
-        ledger::post(conn, &movement, now).await?;
+        ledger::post(conn, org_id, &[movement.into()], now).await?;
     }
     Ok(wallet)
 }

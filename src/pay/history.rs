@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
+use futures_util::try_join;
 use serde_json::{Value, json};
 
 use crate::{
@@ -90,31 +91,32 @@ impl What {
     }
 }
 
-/// Writes what happened, in its order.
+/// Writes what happened to payments, in its order.
 pub(super) async fn write(
-    conn: &mut Conn,
-    subject: Subject<'_>,
-    happened: &[(What, Value)],
+    conn: &Conn,
+    told: &[(Subject<'_>, Vec<(What, Value)>)],
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let rows: Vec<_> = happened
-        .iter()
-        .map(|(what, data)| PaymentEventRow {
-            org_id: subject.org_id.to_owned(),
-            id: ids::short("evt", 12),
-            transaction_id: subject.transaction_id.to_owned(),
-            event_type: what.event_type().to_owned(),
-            event_data: data.clone(),
-            created_at: now,
-        })
-        .collect();
-    transactions::insert_events(conn, &rows).await?;
-    let kinds = happened.iter().map(|(what, _)| *what);
-    let outbox: Vec<_> = kinds
-        .zip(&rows)
-        .flat_map(|(what, row)| announced(subject, what, row))
-        .collect();
-    events::append(conn, &outbox, now).await
+    let (mut rows, mut outbox) = (Vec::new(), Vec::new());
+    for (subject, happened) in told {
+        for (what, data) in happened {
+            let row = PaymentEventRow {
+                org_id: subject.org_id.to_owned(),
+                id: ids::short("evt", 12),
+                transaction_id: subject.transaction_id.to_owned(),
+                event_type: what.event_type().to_owned(),
+                event_data: data.clone(),
+                created_at: now,
+            };
+            outbox.extend(announced(*subject, *what, &row));
+            rows.push(row);
+        }
+    }
+    try_join!(
+        transactions::insert_events(conn, &rows, now),
+        events::append(conn, &outbox, now)
+    )?;
+    Ok(())
 }
 
 /// The event for the organisation's stream, and for the receiving organisation's where it hears of it.

@@ -1,15 +1,28 @@
 //! The ledger: every movement of money is a journal whose entries sum to zero.
 //!
 //! Entries are never changed or deleted, which the database enforces, as it does the sum. A wallet has two accounts:
-//! what can be spent and what escrow holds are the sums of their entries.
+//! what can be spent and what escrow holds are the sums of their entries. The journals of an organisation are chained
+//! ([`chain`]), so that a history that was changed behind the program's back shows.
 
 use chrono::{DateTime, Utc};
-use diesel::{Insertable, QueryResult};
+use diesel::{
+    QueryResult,
+    sql_types::{Array, BigInt, Binary, Nullable, SmallInt, Text, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
+use futures_util::try_join;
 
-use crate::{db::Conn, ids};
+use crate::{
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
+    ids,
+};
 
-use super::schema::{ledger_entries, ledger_journals};
+pub mod chain;
+
+use chain::Link;
 
 /// Why money moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +58,7 @@ impl JournalKind {
 }
 
 /// One side of a movement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account<'a> {
     /// Outside of Pulpo.
     External,
@@ -88,86 +101,148 @@ pub struct Movement<'a> {
     pub to: Account<'a>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = ledger_journals)]
-struct Journal<'a> {
-    org_id: &'a str,
-    id: &'a str,
+/// A journal to write: a movement that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    id: String,
     kind: &'static str,
-    transaction_id: Option<&'a str>,
-    created_at: DateTime<Utc>,
+    transaction_id: Option<String>,
+    entries: [Entry; 2],
 }
 
-#[derive(Debug, PartialEq, Insertable)]
-#[diesel(table_name = ledger_entries)]
-struct Entry<'a> {
-    org_id: &'a str,
-    journal_id: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
     line: i16,
     account: &'static str,
-    account_org_id: &'a str,
-    wallet_id: Option<&'a str>,
-    currency: &'a str,
+    account_org_id: String,
+    wallet_id: Option<String>,
+    currency: String,
     amount_minor: i64,
     balance_after_minor: Option<i64>,
-    created_at: DateTime<Utc>,
 }
 
-/// Writes the journal of a movement, in the transaction that changes the wallets and after their rows are locked, so
-/// that a wallet's entries follow one another.
-pub async fn post(conn: &mut Conn, movement: &Movement<'_>, now: DateTime<Utc>) -> QueryResult<()> {
-    let id = ids::sortable("jrn");
-    let journal = Journal {
-        org_id: movement.org_id,
-        id: &id,
-        kind: movement.kind.as_str(),
-        transaction_id: movement.transaction_id,
-        created_at: now,
-    };
-    diesel::insert_into(ledger_journals::table)
-        .values(&journal)
-        .execute(conn)
-        .await?;
-    let entries = entries(movement, &id, now);
-    diesel::insert_into(ledger_entries::table)
-        .values(&entries)
-        .execute(conn)
-        .await?;
+impl From<Movement<'_>> for Posting {
+    fn from(movement: Movement<'_>) -> Self {
+        let entry = |line, account, amount_minor| {
+            let (account, account_org_id, wallet) = match account {
+                Account::External => ("external", movement.org_id, None),
+                Account::Held {
+                    org_id,
+                    id,
+                    balance_after_minor,
+                } => ("held", org_id, Some((id, balance_after_minor))),
+                Account::Wallet {
+                    org_id,
+                    id,
+                    balance_after_minor,
+                } => ("wallet", org_id, Some((id, balance_after_minor))),
+            };
+            Entry {
+                line,
+                account,
+                account_org_id: account_org_id.to_owned(),
+                wallet_id: wallet.map(|(id, _)| id.to_owned()),
+                currency: movement.currency.to_owned(),
+                amount_minor,
+                balance_after_minor: wallet.map(|(_, balance)| balance),
+            }
+        };
+        Self {
+            id: ids::sortable("jrn"),
+            kind: movement.kind.as_str(),
+            transaction_id: movement.transaction_id.map(str::to_owned),
+            entries: [
+                entry(1, movement.from, -movement.amount_minor),
+                entry(2, movement.to, movement.amount_minor),
+            ],
+        }
+    }
+}
+
+/// Writes journals of an organisation in their order, in the transaction that changes the wallets and after their rows
+/// are locked, so that a wallet's entries follow one another. The head of the chain is locked last.
+pub async fn post(
+    conn: &Conn,
+    org_id: &str,
+    postings: &[Posting],
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    if postings.is_empty() {
+        return Ok(());
+    }
+    let mut head = chain::lock(conn, org_id).await?;
+    let links: Vec<Link> = postings
+        .iter()
+        .map(|posting| head.add(org_id, posting, now))
+        .collect();
+    insert_journals(conn, org_id, postings, &links, now).await?;
+    try_join!(
+        insert_entries(conn, org_id, postings, now),
+        chain::store(conn, org_id, &head)
+    )?;
     Ok(())
 }
 
-fn entries<'a>(movement: &Movement<'a>, journal_id: &'a str, now: DateTime<Utc>) -> Vec<Entry<'a>> {
-    let entry = |line, account: &Account<'a>, amount_minor| {
-        let (name, account_org_id, wallet_id, balance_after_minor) = match *account {
-            Account::External => ("external", movement.org_id, None, None),
-            Account::Held {
-                org_id,
-                id,
-                balance_after_minor,
-            } => ("held", org_id, Some(id), Some(balance_after_minor)),
-            Account::Wallet {
-                org_id,
-                id,
-                balance_after_minor,
-            } => ("wallet", org_id, Some(id), Some(balance_after_minor)),
-        };
-        Entry {
-            org_id: movement.org_id,
-            journal_id,
-            line,
-            account: name,
-            account_org_id,
-            wallet_id,
-            currency: movement.currency,
-            amount_minor,
-            balance_after_minor,
-            created_at: now,
-        }
-    };
-    vec![
-        entry(1, &movement.from, -movement.amount_minor),
-        entry(2, &movement.to, movement.amount_minor),
-    ]
+async fn insert_journals(
+    mut conn: &Conn,
+    org_id: &str,
+    postings: &[Posting],
+    links: &[Link],
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    const INSERT: &str = "INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash) \
+        SELECT $1, $2, j.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[]) AS j";
+    prepared(INSERT, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(postings, |row| &row.id))
+            .bind::<Array<Text>, _>(column(postings, |row| row.kind))
+            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.transaction_id.as_ref()))
+            .bind::<Array<BigInt>, _>(column(links, |link| link.seq))
+            .bind::<Array<Binary>, _>(column(links, |link| link.hash.as_slice()))
+    })
+    .execute(&mut conn)
+    .await
+}
+
+async fn insert_entries(
+    mut conn: &Conn,
+    org_id: &str,
+    postings: &[Posting],
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    // The order of writing is the order in which balances follow one another.
+    const INSERT: &str = "INSERT INTO ledger_entries (org_id, created_at, journal_id, line, account, account_org_id, wallet_id, \
+        currency, amount_minor, balance_after_minor) \
+        SELECT $1, $2, e.journal_id, e.line, e.account, e.account_org_id, e.wallet_id, e.currency, e.amount_minor, e.balance_after_minor \
+        FROM unnest($3::text[], $4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[]) \
+        WITH ORDINALITY AS e (journal_id, line, account, account_org_id, wallet_id, currency, amount_minor, balance_after_minor, place) \
+        ORDER BY e.place";
+    let rows: Vec<(&str, &Entry)> = postings
+        .iter()
+        .flat_map(|posting| {
+            posting
+                .entries
+                .iter()
+                .map(|entry| (posting.id.as_str(), entry))
+        })
+        .collect();
+    prepared(INSERT, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(&rows, |row| row.0))
+            .bind::<Array<SmallInt>, _>(column(&rows, |row| row.1.line))
+            .bind::<Array<Text>, _>(column(&rows, |row| row.1.account))
+            .bind::<Array<Text>, _>(column(&rows, |row| &row.1.account_org_id))
+            .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.1.wallet_id.as_ref()))
+            .bind::<Array<Text>, _>(column(&rows, |row| &row.1.currency))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.1.amount_minor))
+            .bind::<Array<Nullable<BigInt>>, _>(column(&rows, |row| row.1.balance_after_minor))
+    })
+    .execute(&mut conn)
+    .await
 }
 
 #[cfg(test)]
@@ -212,10 +287,10 @@ mod tests {
                     from: account(from),
                     to: account(to),
                 };
-                let lines = entries(&movement, "jrn_1", DateTime::UNIX_EPOCH);
+                let lines = Posting::from(movement).entries;
                 prop_assert_eq!(lines.iter().map(|line| line.amount_minor).sum::<i64>(), 0);
                 for line in lines {
-                    let sum = sums.entry(line.wallet_id.map(str::to_owned)).or_default();
+                    let sum = sums.entry(line.wallet_id).or_default();
                     *sum += line.amount_minor;
                     if let Some(balance_after_minor) = line.balance_after_minor {
                         prop_assert_eq!(*sum, balance_after_minor);

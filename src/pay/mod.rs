@@ -1,8 +1,8 @@
 //! Payments between agents: wallets, spending policies, authorisation, and a ledger.
 //!
 //! What is promised:
-//! - A payment is decided by one pure function ([`decision`]) over facts read in its own transaction; requests of one
-//!   agent are decided one after the other, so no limit is passed by concurrency.
+//! - A payment is decided by one pure function ([`decision`]) over facts read in its own transaction; the payments of one
+//!   wallet are decided one after the other, so no limit is passed by concurrency.
 //! - Transaction, decision, history, wallets, ledger journal, outbox events and the idempotency record are written in
 //!   one database transaction: all of it, or nothing.
 //! - Money is integer minor units, balances never fall below zero, every journal sums to zero, and entries are never
@@ -12,7 +12,7 @@
 //!
 //! What happened reaches others by `webhooks`.
 //!
-//! A request's way: `payments` (rpc) → `request` (read) → `authorize` (decide) → `record` and `settlement` (write). What a
+//! A request's way: `payments` (rpc) → `request` (read) → `engine` (decide, in groups) → `record` and `settlement` (write). What a
 //! human decides is `review`, what is held `escrow`, what time does to both `lapse`; `history` tells of all of it. `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
 
@@ -25,6 +25,7 @@ use crate::{
     clock::Clock,
     db::Db,
     delivery,
+    lanes::Lanes,
     proto::pulpo::pay::v1::{
         data_service_server::DataServiceServer, escrow_service_server::EscrowServiceServer,
         payment_service_server::PaymentServiceServer,
@@ -37,12 +38,13 @@ use crate::{
 };
 
 use compliance::RuleBook;
+use engine::Engine;
 
 pub mod admin;
-mod authorize;
 pub mod compliance;
 pub mod data;
 pub mod decision;
+mod engine;
 pub mod escrow;
 mod history;
 mod input;
@@ -68,6 +70,7 @@ pub mod transitions;
 mod wallet_service;
 pub mod wallets;
 pub mod webhooks;
+pub mod windows;
 
 #[cfg(test)]
 mod decision_tests;
@@ -81,6 +84,7 @@ struct Pay {
     secrets: Secrets,
     sender: delivery::Sender,
     rules: Arc<RuleBook>,
+    engine: Arc<Lanes<Engine>>,
 }
 
 impl Pay {
@@ -99,6 +103,7 @@ pub fn register(app: &App, services: &mut Services) {
         secrets: app.secrets.clone(),
         sender: app.sender.clone(),
         rules: app.compliance.clone(),
+        engine: Engine::start(app),
     };
     services
         .add_service(PlatformServiceServer::new(pay.clone()))

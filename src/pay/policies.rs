@@ -1,15 +1,23 @@
 //! Spending policies as rows, and which one is in force.
 
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     result::{DatabaseErrorKind, Error as DieselError},
-    sql_types::Text,
+    sql_types::{Array, Text},
 };
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    db::Conn,
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
     error::{Error, Result},
     identity::schema::organizations,
     proto::pulpo::pay::v1 as pb,
@@ -106,34 +114,64 @@ impl From<PolicyRow> for PolicySnapshot {
     }
 }
 
-/// Whether there is such an organisation.
-pub async fn organization_exists(conn: &mut Conn, id: &str) -> QueryResult<bool> {
-    diesel::select(diesel::dsl::exists(organizations::table.find(id)))
-        .get_result(conn)
-        .await
+/// Those of the organisations that exist.
+pub async fn existing_organizations(mut conn: &Conn, ids: &[&str]) -> QueryResult<HashSet<String>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<String> = organizations::table
+        .filter(organizations::id.eq_any(ids))
+        .select(organizations::id)
+        .load(&mut conn)
+        .await?;
+    Ok(found.into_iter().collect())
 }
 
-/// The policy in force for an agent: its own, else the default of its organisation, else that of the nearest
-/// organisation above with one, up to 16 levels. A policy replaces those above as a whole.
+#[derive(QueryableByName)]
+struct Candidate {
+    #[diesel(sql_type = Text)]
+    asked_org_id: String,
+    #[diesel(embed)]
+    row: PolicyRow,
+}
+
+/// The policies in force for agents of organisations: an agent's own, else the default of its organisation, else that of
+/// the nearest organisation above with one, up to 16 levels. A policy replaces those above as a whole.
 pub async fn in_force(
-    conn: &mut Conn,
-    org_id: &str,
-    agent_id: &str,
-) -> QueryResult<Option<PolicySnapshot>> {
-    let row: Option<PolicyRow> = diesel::sql_query(
-        "WITH RECURSIVE up (id, parent_id, level) AS ( \
-         SELECT id, parent_id, 0 FROM organizations WHERE id = $1 UNION ALL \
-         SELECT o.id, o.parent_id, up.level + 1 FROM up JOIN organizations o ON o.id = up.parent_id WHERE up.level < 16) \
-         SELECT p.* FROM up JOIN policies p ON p.org_id = up.id AND p.is_active \
-         AND (p.agent_id IS NULL OR (up.level = 0 AND p.agent_id = $2)) \
-         ORDER BY up.level, p.agent_id IS NULL LIMIT 1",
-    )
-    .bind::<Text, _>(org_id)
-    .bind::<Text, _>(agent_id)
-    .get_result(conn)
-    .await
-    .optional()?;
-    Ok(row.map(PolicySnapshot::from))
+    mut conn: &Conn,
+    agents: &[(&str, &str)],
+) -> QueryResult<HashMap<(String, String), Arc<PolicySnapshot>>> {
+    const FIND: &str = "WITH RECURSIVE up (asked_org_id, id, parent_id, level) AS ( \
+        SELECT id, id, parent_id, 0 FROM organizations WHERE id = ANY($1) UNION ALL \
+        SELECT up.asked_org_id, o.id, o.parent_id, up.level + 1 FROM up JOIN organizations o ON o.id = up.parent_id WHERE up.level < 16) \
+        SELECT * FROM (SELECT DISTINCT ON (up.asked_org_id) up.asked_org_id, p.* FROM up \
+        JOIN policies p ON p.org_id = up.id AND p.is_active AND coalesce(p.agent_id, '') = '' ORDER BY up.asked_org_id, up.level) AS defaults \
+        UNION ALL SELECT p.org_id, p.* FROM unnest($2::text[], $3::text[]) AS a (org_id, agent_id) \
+        JOIN policies p ON p.org_id = a.org_id AND p.is_active AND coalesce(p.agent_id, '') = a.agent_id";
+    let organizations: BTreeSet<&str> = agents.iter().map(|(org_id, _)| *org_id).collect();
+    let found: Vec<Candidate> = prepared(FIND, |query| {
+        query
+            .bind::<Array<Text>, _>(Vec::from_iter(organizations))
+            .bind::<Array<Text>, _>(column(agents, |agent| agent.0))
+            .bind::<Array<Text>, _>(column(agents, |agent| agent.1))
+    })
+    .load(&mut conn)
+    .await?;
+    let (mut own, mut defaults) = (HashMap::new(), HashMap::new());
+    for candidate in found {
+        let agent_id = candidate.row.agent_id.clone();
+        let policy = Arc::new(PolicySnapshot::from(candidate.row));
+        match agent_id {
+            Some(agent_id) => own.insert((candidate.asked_org_id, agent_id), policy),
+            None => defaults.insert(candidate.asked_org_id, policy),
+        };
+    }
+    let in_force = agents.iter().filter_map(|(org_id, agent_id)| {
+        let key = ((*org_id).to_owned(), (*agent_id).to_owned());
+        let policy = own.get(&key).or_else(|| defaults.get(*org_id))?;
+        Some((key, Arc::clone(policy)))
+    });
+    Ok(in_force.collect())
 }
 
 /// The policies of the organisation, newest first, inactive ones too; with `agents` those that bind one of them: their

@@ -1,48 +1,54 @@
 //! Writing down what was decided: the transaction, the decision, its history, and the events of the outbox.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::try_join;
 use serde_json::{Value, json};
 
 use crate::{
     db::Conn,
     error::{Error, Result},
     ids,
+    proto::pulpo::pay::v1 as pb,
 };
 
 use super::{
     compliance::{self, Prediction, Status},
     decision::{self, PolicySnapshot, Reason, Verdict},
-    escrow::EscrowRow,
+    escrow::{self, EscrowRow},
     history::{self, Subject, What},
     request::Payment,
-    review, time,
-    transactions::{self, AuthorizationRow, JsonText, NewTransaction},
+    review,
+    time::{self, timestamp},
+    transactions::{self, AuthorizationRow, NewTransaction},
     transitions::{self, Revision},
+    windows::Counted,
 };
 
 /// A decided payment.
 pub(super) struct Outcome<'a> {
     pub(super) org_id: &'a str,
-    pub(super) transaction_id: &'a str,
+    pub(super) transaction_id: String,
     pub(super) payment: &'a Payment,
     /// The policy that decided, if there was one.
-    pub(super) policy: Option<&'a PolicySnapshot>,
-    pub(super) verdict: &'a Verdict,
+    pub(super) policy: Option<Arc<PolicySnapshot>>,
+    pub(super) verdict: Verdict,
     /// What the compliance precheck found, if it was made.
-    pub(super) prediction: Option<&'a Prediction>,
+    pub(super) prediction: Option<Prediction>,
     /// What is held, for an approved payment that asks for escrow.
-    pub(super) escrow: Option<&'a EscrowRow>,
+    pub(super) escrow: Option<EscrowRow>,
+    /// Where it stands among its payer's, for an approved payment.
+    pub(super) counted: Option<Counted>,
     /// When the request came in, for the measured time.
     pub(super) started: Instant,
     pub(super) now: DateTime<Utc>,
 }
 
-impl<'a> Outcome<'a> {
+impl Outcome<'_> {
     /// What is stored as the transaction's status.
-    pub(super) fn status(&self) -> &'static str {
-        match (self.verdict, self.escrow) {
+    fn status(&self) -> &'static str {
+        match (&self.verdict, &self.escrow) {
             (Verdict::Approved, None) => "settled",
             (Verdict::Approved, Some(_)) => "escrow_held",
             (Verdict::Review { .. }, _) => "pending_human_review",
@@ -51,20 +57,43 @@ impl<'a> Outcome<'a> {
     }
 
     /// When the money reached the payee.
-    pub(super) fn settled_at(&self) -> Option<DateTime<Utc>> {
+    fn settled_at(&self) -> Option<DateTime<Utc>> {
         (self.status() == "settled").then_some(self.now)
     }
 
-    fn policy_snapshot(&self) -> Result<Option<Value>> {
-        let snapshot = self.policy.map(serde_json::to_value).transpose();
-        snapshot.map_err(Error::internal)
+    /// What the contract calls the verdict: decision, reason_code, reason_detail and compliance_status, which is clear when
+    /// there was no precheck.
+    fn words(
+        &self,
+    ) -> (
+        &'static str,
+        &'static str,
+        Option<String>,
+        Option<&'static str>,
+    ) {
+        match &self.verdict {
+            Verdict::Approved => {
+                let made = self.prediction.as_ref();
+                let status = made.map_or(Status::Clear, |made| made.assessment.status);
+                ("approved", decision::POLICY_PASS, None, Some(status.word()))
+            }
+            Verdict::Review { detail } => (
+                "pending_human_review",
+                Reason::HumanRequired.code(),
+                Some(detail.clone()),
+                None,
+            ),
+            Verdict::Denied { reason, detail } => {
+                ("denied", reason.code(), Some(detail.clone()), None)
+            }
+        }
     }
 
-    fn subject(&self) -> Subject<'a> {
+    fn subject(&self) -> Subject<'_> {
         let payment = self.payment;
         Subject {
             org_id: self.org_id,
-            transaction_id: self.transaction_id,
+            transaction_id: &self.transaction_id,
             requesting_agent_id: &payment.agent_id,
             counterparty_agent_id: payment.payee.as_ref().map(|payee| payee.agent_id.as_str()),
             counterparty_org_id: other_org_id(payment),
@@ -78,7 +107,7 @@ impl<'a> Outcome<'a> {
 }
 
 /// The status the request is answered with: the document says authorized where settled is stored.
-pub(super) fn answered(status: &'static str) -> &'static str {
+fn answered(status: &'static str) -> &'static str {
     if status == "settled" {
         "authorized"
     } else {
@@ -86,15 +115,39 @@ pub(super) fn answered(status: &'static str) -> &'static str {
     }
 }
 
-/// Stores a new payment with its outcome; the caller moves the money in the same transaction.
-pub(super) async fn store(conn: &mut Conn, outcome: &Outcome<'_>) -> Result<AuthorizationRow> {
+/// Stores new payments of an organisation with their outcomes, in their order, and words the answers; the caller moves
+/// the money in the same transaction.
+pub(super) async fn store(
+    conn: &Conn,
+    org_id: &str,
+    outcomes: &[Outcome<'_>],
+    now: DateTime<Utc>,
+) -> Result<Vec<pb::RequestPaymentResponse>> {
+    if outcomes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let authorizations: Vec<AuthorizationRow> = outcomes.iter().map(authorization).collect();
+    let rows = outcomes.iter().map(new_transaction);
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    transactions::insert_all(conn, org_id, &rows, now).await?;
+    try_join!(
+        async {
+            let inserted = transactions::insert_authorizations(conn, org_id, &authorizations, now);
+            Ok(inserted.await?)
+        },
+        tell(conn, org_id, outcomes, None, now),
+    )?;
+    let replies = outcomes.iter().zip(authorizations);
+    Ok(replies
+        .map(|(outcome, decided)| reply(outcome, decided))
+        .collect())
+}
+
+fn new_transaction<'o>(outcome: &'o Outcome<'_>) -> Result<NewTransaction<'o>> {
     let payment = outcome.payment;
-    let authorization = authorization(outcome);
-    let metadata = JsonText(payment.metadata.clone());
-    let terms = payment.escrow.as_ref().map(serde_json::to_value);
-    let transaction = NewTransaction {
-        org_id: outcome.org_id,
-        id: outcome.transaction_id,
+    let terms = payment.escrow.as_ref().map(serde_json::to_string);
+    Ok(NewTransaction {
+        id: &outcome.transaction_id,
         requesting_agent_id: &payment.agent_id,
         counterparty_agent_id: payment.payee.as_ref().map(|payee| payee.agent_id.as_str()),
         counterparty_org_id: other_org_id(payment),
@@ -104,16 +157,18 @@ pub(super) async fn store(conn: &mut Conn, outcome: &Outcome<'_>) -> Result<Auth
         category: payment.category.as_deref(),
         description: payment.description.as_deref(),
         reference_id: payment.reference_id.as_deref(),
-        metadata: &metadata,
+        metadata: &payment.metadata,
         status: outcome.status(),
-        policy_snapshot: outcome.policy_snapshot()?,
+        policy_snapshot: policy_snapshot(outcome)?,
         escrow_terms: terms.transpose().map_err(Error::internal)?,
         settled_at: outcome.settled_at(),
-        created_at: outcome.now,
-    };
-    transactions::insert(conn, &transaction, &authorization).await?;
-    tell(conn, outcome, None).await?;
-    Ok(authorization)
+        counted: outcome.counted,
+    })
+}
+
+fn policy_snapshot(outcome: &Outcome<'_>) -> Result<Option<String>> {
+    let snapshot = outcome.policy.as_deref().map(serde_json::to_string);
+    snapshot.transpose().map_err(Error::internal)
 }
 
 /// Writes what became of a payment that a human approved, over what was decided before.
@@ -121,34 +176,66 @@ pub(super) async fn revise(
     conn: &mut Conn,
     outcome: &Outcome<'_>,
     approval: &Value,
-) -> Result<AuthorizationRow> {
+) -> Result<pb::RequestPaymentResponse> {
     let revision = Revision {
         status: outcome.status(),
-        policy_snapshot: outcome.policy_snapshot()?,
+        policy_snapshot: policy_snapshot(outcome)?,
         settled_at: outcome.settled_at(),
-        approved_at: (*outcome.verdict == Verdict::Approved).then_some(outcome.now),
+        counted: outcome.counted,
     };
     let authorization = authorization(outcome);
-    transitions::revise(
-        conn,
-        (outcome.org_id, outcome.transaction_id),
-        &revision,
-        &authorization,
-    )
-    .await?;
-    tell(conn, outcome, Some(approval)).await?;
-    Ok(authorization)
+    let of = (outcome.org_id, outcome.transaction_id.as_str());
+    transitions::revise(conn, of, &revision, &authorization).await?;
+    let outcomes = std::slice::from_ref(outcome);
+    tell(conn, outcome.org_id, outcomes, Some(approval), outcome.now).await?;
+    Ok(reply(outcome, authorization))
 }
 
-/// Writes the history and the outbox, and what the precheck found.
-async fn tell(conn: &mut Conn, outcome: &Outcome<'_>, approval: Option<&Value>) -> Result<()> {
-    let happened = happened(outcome, approval);
-    history::write(conn, outcome.subject(), &happened, outcome.now).await?;
-    if let Some(prediction) = outcome.prediction {
-        let of = (outcome.org_id, outcome.transaction_id);
-        compliance::store(conn, of, prediction, outcome.now).await?;
+/// Writes histories and outbox, what is held, and what the prechecks found.
+async fn tell(
+    conn: &Conn,
+    org_id: &str,
+    outcomes: &[Outcome<'_>],
+    approval: Option<&Value>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| (outcome.subject(), happened(outcome, approval)))
+        .collect();
+    history::write(conn, &told, now).await?;
+    for escrow in outcomes
+        .iter()
+        .filter_map(|outcome| outcome.escrow.as_ref())
+    {
+        escrow::insert(conn, escrow).await?;
     }
-    Ok(())
+    let predictions: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            Some((
+                outcome.transaction_id.as_str(),
+                outcome.prediction.as_ref()?,
+            ))
+        })
+        .collect();
+    compliance::store_all(conn, org_id, &predictions, now).await
+}
+
+/// What a payment would be answered.
+pub(super) fn preview(outcome: &Outcome<'_>) -> pb::RequestPaymentResponse {
+    reply(outcome, authorization(outcome))
+}
+
+fn reply(outcome: &Outcome<'_>, authorization: AuthorizationRow) -> pb::RequestPaymentResponse {
+    pb::RequestPaymentResponse {
+        transaction_id: outcome.transaction_id.clone(),
+        status: answered(outcome.status()).to_owned(),
+        authorization: Some(authorization.into()),
+        settlement: outcome.settled_at().map(|at| pb::Settlement {
+            settled_at: Some(timestamp(at)),
+        }),
+    }
 }
 
 fn other_org_id(payment: &Payment) -> Option<&str> {
@@ -158,39 +245,12 @@ fn other_org_id(payment: &Payment) -> Option<&str> {
         .and_then(|payee| payee.other_org_id.as_deref())
 }
 
-/// What the contract calls a verdict: decision, reason_code, reason_detail and compliance_status, which is clear when
-/// there was no precheck.
-pub(super) fn words(
-    verdict: &Verdict,
-    prediction: Option<&Prediction>,
-) -> (
-    &'static str,
-    &'static str,
-    Option<String>,
-    Option<&'static str>,
-) {
-    match verdict {
-        Verdict::Approved => {
-            let status = prediction.map_or(Status::Clear, |made| made.assessment.status);
-            ("approved", decision::POLICY_PASS, None, Some(status.word()))
-        }
-        Verdict::Review { detail } => (
-            "pending_human_review",
-            Reason::HumanRequired.code(),
-            Some(detail.clone()),
-            None,
-        ),
-        Verdict::Denied { reason, detail } => ("denied", reason.code(), Some(detail.clone()), None),
-    }
-}
-
 fn authorization(outcome: &Outcome<'_>) -> AuthorizationRow {
-    let (decision, reason_code, reason_detail, compliance_status) =
-        words(outcome.verdict, outcome.prediction);
+    let (decision, reason_code, reason_detail, compliance_status) = outcome.words();
     AuthorizationRow {
         org_id: outcome.org_id.to_owned(),
         id: ids::short("auth", 12),
-        transaction_id: outcome.transaction_id.to_owned(),
+        transaction_id: outcome.transaction_id.clone(),
         decision: decision.to_owned(),
         reason_code: reason_code.to_owned(),
         reason_detail,
@@ -201,12 +261,12 @@ fn authorization(outcome: &Outcome<'_>) -> AuthorizationRow {
 }
 
 /// Milliseconds since then.
-pub(super) fn elapsed_ms(started: Instant) -> i64 {
+fn elapsed_ms(started: Instant) -> i64 {
     i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn happened(outcome: &Outcome<'_>, approval: Option<&Value>) -> Vec<(What, Value)> {
-    let (decision, reason_code, reason_detail, _) = words(outcome.verdict, outcome.prediction);
+    let (decision, reason_code, reason_detail, _) = outcome.words();
     let mut data = json!({"decision": decision, "reason_code": reason_code});
     if let Some(detail) = reason_detail {
         data["reason_detail"] = detail.into();
@@ -215,7 +275,7 @@ fn happened(outcome: &Outcome<'_>, approval: Option<&Value>) -> Vec<(What, Value
         data["human_review"] = approval.clone();
     }
     let now = outcome.now;
-    match (outcome.verdict, outcome.escrow) {
+    match (&outcome.verdict, &outcome.escrow) {
         (Verdict::Approved, None) => vec![
             (What::Authorized, data),
             (What::Settled, json!({"settled_at": time::text(now)})),

@@ -3,27 +3,23 @@
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 use prost::Message;
 
 use crate::{
-    db::Conn,
-    error::Result,
-    idempotency::{self, Keyed},
-    identity::Caller,
-    ids,
-    proto::pulpo::pay::v1 as pb,
+    db::Conn, error::Result, idempotency::Keyed, identity::Caller, proto::pulpo::pay::v1 as pb,
 };
 
 use super::{
-    Pay, authorize,
-    compliance::RuleBook,
-    decision::Verdict,
+    Pay,
+    engine::{
+        Ask,
+        book::{Book, Read},
+    },
     escrow::Terms,
     input::Input,
     money::decimal,
-    record::{self, Outcome},
+    record,
     transactions::TransactionRow,
 };
 
@@ -90,17 +86,12 @@ pub(super) async fn request_payment(
         caller.require_agent(&request.requesting_agent_id)?;
     }
     let (payment, keyed) = read(org_id, request)?;
-    let now = pay.clock.now();
-    pay.db
-        .transaction("pay_request_payment", async |conn: &mut Conn| {
-            if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
-                return Ok(first);
-            }
-            let reply = authorize(conn, &pay.rules, org_id, &payment, started, now).await?;
-            idempotency::keep(conn, keyed.as_ref(), &reply).await?;
-            Ok(reply)
-        })
-        .await
+    let ask = Ask {
+        payment,
+        keyed,
+        started,
+    };
+    pay.engine.ask(org_id, ask).await?
 }
 
 /// Checks the request, and names every fault.
@@ -167,38 +158,6 @@ fn read(org_id: &str, mut request: pb::RequestPaymentRequest) -> Result<(Payment
     Ok((payment, keyed))
 }
 
-/// Decides, records and settles, in the caller's transaction.
-async fn authorize(
-    conn: &mut Conn,
-    rules: &RuleBook,
-    org_id: &str,
-    payment: &Payment,
-    started: Instant,
-    now: DateTime<Utc>,
-) -> Result<pb::RequestPaymentResponse> {
-    if let Some(terms) = &payment.escrow {
-        terms.check(now)?;
-    }
-    authorize::require_payee_organization(conn, payment).await?;
-    authorize::lock_payer(conn, org_id, &payment.agent_id).await?;
-    let decided = authorize::authorize(conn, rules, org_id, payment, false, now).await?;
-    let transaction_id = ids::short("txn", 12);
-    let escrow = decided.escrow((org_id, &transaction_id), payment, now);
-    let outcome = Outcome {
-        org_id,
-        transaction_id: &transaction_id,
-        payment,
-        policy: decided.policy.as_ref(),
-        verdict: &decided.verdict,
-        prediction: decided.prediction.as_ref(),
-        escrow: escrow.as_ref(),
-        started,
-        now,
-    };
-    let authorization = record::store(conn, &outcome).await?;
-    authorize::carry_out(conn, &outcome, authorization, decided.wallets).await
-}
-
 /// Says what a payment would be decided now. Nothing is written, which the database enforces.
 pub(super) async fn dry_run(
     pay: &Pay,
@@ -212,37 +171,23 @@ pub(super) async fn dry_run(
     }
     let (payment, _) = read(org_id, request.into())?;
     let now = pay.clock.now();
-    if let Some(terms) = &payment.escrow {
-        terms.check(now)?;
-    }
-    let (verdict, prediction) = pay
-        .db
+    pay.db
         .transaction("pay_dry_run_payment", async |conn: &mut Conn| {
             diesel::sql_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 .execute(conn)
                 .await?;
-            authorize::require_payee_organization(conn, &payment).await?;
-            authorize::preview(conn, &pay.rules, org_id, &payment, now).await
+            let payments = vec![&payment];
+            let mut book =
+                Book::read(conn, &pay.rules, org_id, payments, Read::Preview, now).await?;
+            let outcome = book.decide(0, None, started)?;
+            let reply = record::preview(&outcome);
+            Ok(pb::DryRunPaymentResponse {
+                dry_run: true,
+                status: reply.status,
+                authorization: reply.authorization,
+            })
         })
-        .await?;
-    let (decision, reason_code, reason_detail, compliance_status) =
-        record::words(&verdict, prediction.as_ref());
-    let status = match (&verdict, &payment.escrow) {
-        (Verdict::Approved, Some(_)) => "escrow_held",
-        (Verdict::Approved, None) => "authorized",
-        _ => decision,
-    };
-    Ok(pb::DryRunPaymentResponse {
-        dry_run: true,
-        status: status.to_owned(),
-        authorization: Some(pb::Decision {
-            decision: decision.to_owned(),
-            reason_code: reason_code.to_owned(),
-            reason_detail,
-            compliance_status: compliance_status.map(str::to_owned),
-            processing_time_ms: record::elapsed_ms(started),
-        }),
-    })
+        .await
 }
 
 impl From<pb::DryRunPaymentRequest> for pb::RequestPaymentRequest {

@@ -19,12 +19,12 @@ use crate::{
 };
 
 use super::{
-    Pay, authorize,
+    Pay,
     decision::Reason,
+    engine::book::{Book, Read},
     history::{self, What},
     input::Input,
-    lapse,
-    record::{self, Outcome},
+    lapse, record,
     request::Payment,
     transactions::{AuthorizationRow, TransactionRow},
     transitions,
@@ -84,30 +84,18 @@ async fn approve(
             if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
                 return Ok(first);
             }
-            authorize::lock_payer(conn, org_id, &found.requesting_agent_id).await?;
             let (row, terms) = transitions::lock(conn, org_id, &found.id).await?;
             if row.status != "pending_human_review" || ends_at(row.created_at) <= now {
                 return Err(not_pending(&row.status));
             }
             let terms = terms.map(serde_json::from_value).transpose();
             let payment = Payment::of(&row, terms.map_err(Error::internal)?);
-            let decided =
-                authorize::authorize(conn, &pay.rules, org_id, &payment, true, now).await?;
-            let escrow = decided.escrow((org_id, &row.id), &payment, now);
-            let outcome = Outcome {
-                org_id,
-                transaction_id: &row.id,
-                payment: &payment,
-                policy: decided.policy.as_ref(),
-                verdict: &decided.verdict,
-                prediction: decided.prediction.as_ref(),
-                escrow: escrow.as_ref(),
-                started,
-                now,
-            };
-            let authorization = record::revise(conn, &outcome, &approval).await?;
-            let reply =
-                authorize::carry_out(conn, &outcome, authorization, decided.wallets).await?;
+            let payments = vec![&payment];
+            let mut book =
+                Book::read(conn, &pay.rules, org_id, payments, Read::Locked, now).await?;
+            let outcome = book.decide(0, Some(&row.id), started)?;
+            let reply = record::revise(conn, &outcome, &approval).await?;
+            book.store(conn).await?;
             let reply = pb::ApprovePaymentResponse {
                 transaction_id: reply.transaction_id,
                 status: reply.status,
@@ -185,7 +173,7 @@ async fn deny(
     let (code, detail) = (denial.reason.code(), denial.detail);
     let authorization = transitions::deny_authorization(conn, of, (code, detail), now).await?;
     let data = json!({"decision": "denied", "reason_code": code, "reason_detail": detail});
-    history::write(conn, (&row).into(), &[(What::Denied, data)], now).await?;
+    history::write(conn, &[((&row).into(), vec![(What::Denied, data)])], now).await?;
     Ok(Some(authorization))
 }
 

@@ -58,7 +58,6 @@ diesel::table! {
         status -> Text,
         policy_snapshot -> Nullable<Jsonb>,
         escrow_terms -> Nullable<Jsonb>,
-        approved_at -> Nullable<Timestamptz>,
         settled_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
     }

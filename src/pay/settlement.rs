@@ -1,8 +1,6 @@
 //! Moving the money of a payment, between rows that are locked: to the payee, into escrow, and out of it.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
 
 use crate::{
     db::Conn,
@@ -10,70 +8,40 @@ use crate::{
 };
 
 use super::{
-    ledger::{self, Account, JournalKind, Movement},
+    ledger::{self, Account, JournalKind, Movement, Posting},
     request::Payment,
-    schema::wallets,
-    wallets::{self as wallet_rows, WalletRow, balance_too_large},
+    wallets::{self as wallet_rows, WalletKey, WalletRow, balance_too_large},
 };
 
 /// The wallets of a payment, locked until the transaction ends.
+#[derive(Clone, Debug)]
 pub(super) struct Locked {
     pub(super) payer: WalletRow,
     /// None for a payment to the outside.
     pub(super) payee: Option<WalletRow>,
 }
 
-/// Locks the wallets of a payment in the order of their ids; the payee's is created before, so that nothing is waited
-/// for while a row is locked. The payer's must exist.
-pub(super) async fn lock(
-    conn: &mut Conn,
-    org_id: &str,
-    payment: &Payment,
-    now: DateTime<Utc>,
-) -> Result<Locked> {
-    let currency = payment.currency.as_str();
-    let (payee_org_id, payee_agent_id) = match &payment.payee {
-        Some(payee) => (payee.org_id(org_id), payee.agent_id.as_str()),
-        None => (org_id, payment.agent_id.as_str()),
-    };
-    if payment.payee.is_some()
-        && wallet_rows::find(conn, payee_org_id, payee_agent_id, currency)
-            .await?
-            .is_none()
-    {
-        wallet_rows::insert(
-            conn,
-            &WalletRow::empty(payee_org_id, payee_agent_id, currency, now),
-        )
-        .await?;
-    }
-    let of_payer = wallets::org_id
-        .eq(org_id)
-        .and(wallets::agent_id.eq(&payment.agent_id));
-    let of_payee = wallets::org_id
-        .eq(payee_org_id)
-        .and(wallets::agent_id.eq(payee_agent_id));
-    let rows = wallets::table
-        .filter(wallets::currency.eq(currency).and(of_payer.or(of_payee)))
-        .order((wallets::id, wallets::org_id))
-        .select(WalletRow::as_select())
-        .for_no_key_update()
-        .load(conn)
-        .await?;
-    let (mut payer, mut payee) = (None, None);
-    for row in rows {
-        if row.org_id == org_id && row.agent_id == payment.agent_id {
-            payer = Some(row);
-        } else {
-            payee = Some(row);
-        }
-    }
-    match payer {
-        Some(payer) if payee.is_some() == payment.payee.is_some() => Ok(Locked { payer, payee }),
-        _ => Err(Error::internal(anyhow::anyhow!(
-            "a wallet vanished while it was being locked"
-        ))),
-    }
+/// Locks the wallets of a payment that was approved before; both exist.
+pub(super) async fn lock(conn: &Conn, org_id: &str, payment: &Payment) -> Result<Locked> {
+    let payer = wallet_rows::key(org_id, &payment.agent_id, &payment.currency);
+    let payee = payment
+        .payee
+        .as_ref()
+        .map(|payee| wallet_rows::key(payee.org_id(org_id), &payee.agent_id, &payment.currency));
+    let keys: Vec<_> = [Some(payer.clone()), payee.clone()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let mut rows = wallet_rows::lock(conn, &keys).await?;
+    let mut take = |key: &WalletKey| rows.remove(key).ok_or_else(vanished);
+    Ok(Locked {
+        payer: take(&payer)?,
+        payee: payee.as_ref().map(take).transpose()?,
+    })
+}
+
+fn vanished() -> Error {
+    Error::internal(anyhow::anyhow!("a wallet of a payment vanished"))
 }
 
 /// What moves the money of a payment.
@@ -108,41 +76,44 @@ impl Step {
     }
 }
 
-/// Moves the money between the locked wallets, and writes the journal.
-pub(super) async fn apply(
-    conn: &mut Conn,
+/// Moves the money of a payment between its wallets, which are changed, and answers the journal to write. Nothing is
+/// changed by an error.
+///
+/// # Errors
+/// 400 when the payee's wallet cannot hold so much.
+pub(super) fn shift(
     step: Step,
     (org_id, transaction_id): (&str, &str),
     payment: &Payment,
-    locked: Locked,
+    wallets: &mut Locked,
     now: DateTime<Utc>,
-) -> Result<()> {
-    let Locked {
-        mut payer,
-        mut payee,
-    } = locked;
+) -> Result<Posting> {
+    let Locked { payer, payee } = wallets;
     let amount_minor = payment.amount_minor;
+    let received = match payee.as_ref().filter(|_| step.pays()) {
+        Some(payee) => Some(received(payee, amount_minor)?),
+        None => None,
+    };
+    let mut paid = payer.clone();
     if step.takes_held() {
-        payer.held_minor = take(payer.held_minor, amount_minor)?;
+        paid.held_minor = take(paid.held_minor, amount_minor)?;
     } else {
-        payer.available_minor = take(payer.available_minor, amount_minor)?;
+        paid.available_minor = take(paid.available_minor, amount_minor)?;
     }
     match step {
-        Step::Hold => payer.held_minor = add(payer.held_minor, amount_minor)?,
-        Step::Refund => payer.available_minor = add(payer.available_minor, amount_minor)?,
+        Step::Hold => paid.held_minor = add(paid.held_minor, amount_minor)?,
+        Step::Refund => paid.available_minor = add(paid.available_minor, amount_minor)?,
         Step::Settle | Step::Release => {
-            payer.lifetime_sent_minor = add(payer.lifetime_sent_minor, amount_minor)?;
+            paid.lifetime_sent_minor = add(paid.lifetime_sent_minor, amount_minor)?;
         }
     }
-    store(conn, &payer, now).await?;
-    if let Some(payee) = payee.as_mut().filter(|_| step.pays()) {
-        payee.available_minor = add(payee.available_minor, amount_minor)?;
-        // What is held must have room to come back.
-        add(payee.available_minor, payee.held_minor)?;
-        payee.lifetime_received_minor = add(payee.lifetime_received_minor, amount_minor)?;
-        store(conn, payee, now).await?;
+    *payer = paid;
+    touch(payer, now);
+    if let Some(received) = received {
+        let payee = payee.insert(received);
+        touch(payee, now);
     }
-    let movement = Movement {
+    Ok(Posting::from(Movement {
         org_id,
         kind: step.kind(),
         transaction_id: Some(transaction_id),
@@ -160,8 +131,41 @@ pub(super) async fn apply(
                 payee.as_ref().map_or(Account::External, WalletRow::account)
             }
         },
-    };
-    ledger::post(conn, &movement, now).await?;
+    }))
+}
+
+/// The wallet of a payee after it was paid.
+fn received(payee: &WalletRow, amount_minor: i64) -> Result<WalletRow> {
+    let mut payee = payee.clone();
+    payee.available_minor = add(payee.available_minor, amount_minor)?;
+    // What is held must have room to come back.
+    add(payee.available_minor, payee.held_minor)?;
+    payee.lifetime_received_minor = add(payee.lifetime_received_minor, amount_minor)?;
+    Ok(payee)
+}
+
+fn touch(wallet: &mut WalletRow, now: DateTime<Utc>) {
+    wallet.last_transaction_at = Some(now);
+    wallet.updated_at = now;
+}
+
+/// Moves the money between the locked wallets, and writes them and the journal.
+pub(super) async fn apply(
+    conn: &mut Conn,
+    step: Step,
+    of: (&str, &str),
+    payment: &Payment,
+    mut wallets: Locked,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let posting = shift(step, of, payment, &mut wallets, now)?;
+    let Locked { payer, payee } = wallets;
+    let changed: Vec<WalletRow> = [Some(payer), payee.filter(|_| step.pays())]
+        .into_iter()
+        .flatten()
+        .collect();
+    wallet_rows::store(conn, &changed).await?;
+    ledger::post(conn, of.0, &[posting], now).await?;
     Ok(())
 }
 
@@ -177,20 +181,4 @@ fn add(balance_minor: i64, amount_minor: i64) -> Result<i64> {
     balance_minor
         .checked_add(amount_minor)
         .ok_or_else(|| balance_too_large("amount"))
-}
-
-/// Writes the balances of a locked wallet.
-async fn store(conn: &mut Conn, wallet: &WalletRow, now: DateTime<Utc>) -> QueryResult<()> {
-    diesel::update(wallets::table.find((&wallet.org_id, &wallet.id)))
-        .set((
-            wallets::available_minor.eq(wallet.available_minor),
-            wallets::held_minor.eq(wallet.held_minor),
-            wallets::lifetime_sent_minor.eq(wallet.lifetime_sent_minor),
-            wallets::lifetime_received_minor.eq(wallet.lifetime_received_minor),
-            wallets::last_transaction_at.eq(now),
-            wallets::updated_at.eq(now),
-        ))
-        .execute(conn)
-        .await?;
-    Ok(())
 }

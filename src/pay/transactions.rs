@@ -9,17 +9,24 @@ use diesel::{
     pg::{Pg, PgValue},
     prelude::*,
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::{BigInt, Json, Text, Timestamptz},
+    sql_types::{Array, BigInt, Json, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use crate::{db::Conn, proto::pulpo::pay::v1 as pb, proto::pulpo::r#type::v1::Json as JsonMessage};
+use crate::{
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
+    proto::pulpo::{pay::v1 as pb, r#type::v1::Json as JsonMessage},
+};
 
 use super::{
     money::decimal,
     schema::{authorizations, payment_events, transactions},
     time::{optional_timestamp, timestamp},
+    windows::Counted,
 };
 
 /// JSON text that is never reparsed on the way, so that big integers and decimals survive.
@@ -41,11 +48,8 @@ impl ToSql<Json, Pg> for JsonText {
 }
 
 /// A transaction to store.
-#[derive(Debug, Insertable)]
-#[diesel(table_name = transactions)]
+#[derive(Debug)]
 pub struct NewTransaction<'a> {
-    /// The paying organisation.
-    pub org_id: &'a str,
     /// txn_…
     pub id: &'a str,
     /// The paying agent.
@@ -67,17 +71,17 @@ pub struct NewTransaction<'a> {
     /// As requested.
     pub reference_id: Option<&'a str>,
     /// As requested.
-    pub metadata: &'a JsonText,
+    pub metadata: &'a str,
     /// What became of it.
     pub status: &'static str,
-    /// The policy that decided.
-    pub policy_snapshot: Option<Value>,
-    /// The escrow that was asked for.
-    pub escrow_terms: Option<Value>,
+    /// The policy that decided, as JSON.
+    pub policy_snapshot: Option<String>,
+    /// The escrow that was asked for, as JSON.
+    pub escrow_terms: Option<String>,
     /// When the money moved.
     pub settled_at: Option<DateTime<Utc>>,
-    /// When it was requested.
-    pub created_at: DateTime<Utc>,
+    /// For an approved one, what its payer committed.
+    pub counted: Option<Counted>,
 }
 
 /// A decision, stored or to store.
@@ -156,17 +160,6 @@ pub struct TransactionRow {
     pub settled_at: Option<DateTime<Utc>>,
     /// When it was requested.
     pub created_at: DateTime<Utc>,
-}
-
-/// What an agent committed in the rolling windows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
-pub struct WindowSums {
-    /// After the start of the day's window.
-    #[diesel(sql_type = BigInt)]
-    pub daily_minor: i64,
-    /// After the start of the month's window.
-    #[diesel(sql_type = BigInt)]
-    pub monthly_minor: i64,
 }
 
 impl From<TransactionRow> for pb::TransactionSummary {
@@ -257,30 +250,99 @@ impl From<PaymentEventRow> for pb::PaymentEvent {
     }
 }
 
-/// Stores a transaction with its decision.
-pub async fn insert(
-    conn: &mut Conn,
-    transaction: &NewTransaction<'_>,
-    authorization: &AuthorizationRow,
-) -> QueryResult<()> {
-    diesel::insert_into(transactions::table)
-        .values(transaction)
-        .execute(conn)
-        .await?;
-    diesel::insert_into(authorizations::table)
-        .values(authorization)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Stores transactions of an organisation in their order.
+pub async fn insert_all(
+    mut conn: &Conn,
+    org_id: &str,
+    rows: &[NewTransaction<'_>],
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    // The totals travel as text: they have more digits than an integer.
+    const INSERT: &str = "INSERT INTO transactions (org_id, created_at, id, requesting_agent_id, counterparty_agent_id, \
+        counterparty_org_id, amount_minor, currency, tx_type, category, description, reference_id, metadata, status, policy_snapshot, \
+        escrow_terms, settled_at, counted_at, spent_total_minor) \
+        SELECT $1, $2, t.id, t.payer, t.payee, t.payee_org_id, t.amount_minor, t.currency, t.tx_type, t.category, t.description, \
+        t.reference_id, t.metadata::json, t.status, t.policy::jsonb, t.terms::jsonb, t.settled_at, t.counted_at, t.total::numeric \
+        FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], \
+        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[]) \
+        WITH ORDINALITY AS t (id, payer, payee, payee_org_id, amount_minor, currency, tx_type, category, description, reference_id, \
+        metadata, status, policy, terms, settled_at, counted_at, total, place) ORDER BY t.place";
+    let counted = |row: &NewTransaction<'_>| row.counted.map(|counted| counted.at);
+    let total =
+        |row: &NewTransaction<'_>| row.counted.map(|counted| counted.total_minor.to_string());
+    prepared(INSERT, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(rows, |row| row.id))
+            .bind::<Array<Text>, _>(column(rows, |row| row.requesting_agent_id))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.counterparty_agent_id))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.counterparty_org_id))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.amount_minor))
+            .bind::<Array<Text>, _>(column(rows, |row| row.currency))
+            .bind::<Array<Text>, _>(column(rows, |row| row.tx_type))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.category))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.description))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.reference_id))
+            .bind::<Array<Text>, _>(column(rows, |row| row.metadata))
+            .bind::<Array<Text>, _>(column(rows, |row| row.status))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.policy_snapshot.as_ref()))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.escrow_terms.as_ref()))
+            .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.settled_at))
+            .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, counted))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, total))
+    })
+    .execute(&mut conn)
+    .await
 }
 
-/// Appends to the history of a transaction.
-pub async fn insert_events(conn: &mut Conn, events: &[PaymentEventRow]) -> QueryResult<()> {
-    diesel::insert_into(payment_events::table)
-        .values(events)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Stores decisions of an organisation.
+pub async fn insert_authorizations(
+    mut conn: &Conn,
+    org_id: &str,
+    rows: &[AuthorizationRow],
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    const INSERT: &str = "INSERT INTO authorizations (org_id, created_at, id, transaction_id, decision, reason_code, \
+        reason_detail, compliance_status, processing_time_ms) \
+        SELECT $1, $2, a.* FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]) AS a";
+    prepared(INSERT, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.transaction_id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.decision))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.reason_code))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.reason_detail.as_ref()))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.compliance_status.as_ref()))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.processing_time_ms))
+    })
+    .execute(&mut conn)
+    .await
+}
+
+/// Appends to the history of transactions, in this order.
+pub async fn insert_events(
+    mut conn: &Conn,
+    rows: &[PaymentEventRow],
+    now: DateTime<Utc>,
+) -> QueryResult<usize> {
+    const INSERT: &str = "INSERT INTO payment_events (created_at, org_id, id, transaction_id, event_type, event_data) \
+        SELECT $1, e.org_id, e.id, e.transaction_id, e.event_type, e.event_data \
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) \
+        WITH ORDINALITY AS e (org_id, id, transaction_id, event_type, event_data, place) ORDER BY e.place";
+    prepared(INSERT, |query| {
+        query
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.transaction_id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.event_type))
+            .bind::<Array<Jsonb>, _>(column(rows, |row| &row.event_data))
+    })
+    .execute(&mut conn)
+    .await
 }
 
 /// The transaction, if the organisation pays or receives it.
@@ -334,28 +396,4 @@ pub async fn history(
         .select(PaymentEventRow::as_select())
         .load(conn)
         .await
-}
-
-/// What an agent committed in a currency after each of the two instants. A sum beyond 64 bits is cut to the largest.
-pub async fn window_sums(
-    conn: &mut Conn,
-    org_id: &str,
-    agent_id: &str,
-    currency: &str,
-    (day_start, month_start): (DateTime<Utc>, DateTime<Utc>),
-) -> QueryResult<WindowSums> {
-    // The statuses are those of the partial index.
-    diesel::sql_query(
-        "SELECT least(coalesce(sum(amount_minor) FILTER (WHERE counted_at > $4), 0), 9223372036854775807)::bigint AS daily_minor, \
-         least(coalesce(sum(amount_minor), 0), 9223372036854775807)::bigint AS monthly_minor FROM transactions \
-         WHERE org_id = $1 AND requesting_agent_id = $2 AND currency = $3 AND counted_at > $5 \
-         AND status IN ('settled', 'authorized', 'executing', 'escrow_held', 'disputed')",
-    )
-    .bind::<Text, _>(org_id)
-    .bind::<Text, _>(agent_id)
-    .bind::<Text, _>(currency)
-    .bind::<Timestamptz, _>(day_start)
-    .bind::<Timestamptz, _>(month_start)
-    .get_result(conn)
-    .await
 }

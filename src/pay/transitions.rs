@@ -1,29 +1,32 @@
 //! What becomes of stored transactions: the statements by which human review and escrow change them.
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{Nullable, Text, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use crate::db::Conn;
+use crate::db::{Conn, prepared::prepared};
 
 use super::{
     schema::{authorizations, transactions},
     transactions::{AuthorizationRow, TransactionRow},
+    windows::Counted,
 };
 
 /// What a human's approval changes of a transaction.
-#[derive(Debug, AsChangeset)]
-#[diesel(table_name = transactions, treat_none_as_null = true)]
+#[derive(Debug)]
 pub struct Revision {
     /// What became of it.
     pub status: &'static str,
-    /// The policy that decided.
-    pub policy_snapshot: Option<Value>,
+    /// The policy that decided, as JSON.
+    pub policy_snapshot: Option<String>,
     /// When the money moved.
     pub settled_at: Option<DateTime<Utc>>,
-    /// When it was approved, if the payment passed.
-    pub approved_at: Option<DateTime<Utc>>,
+    /// What its payer committed, if the payment passed.
+    pub counted: Option<Counted>,
 }
 
 /// Writes a new decision over the one before; its id stays.
@@ -33,10 +36,23 @@ pub async fn revise(
     revision: &Revision,
     authorization: &AuthorizationRow,
 ) -> QueryResult<()> {
-    diesel::update(transactions::table.find((org_id, id)))
-        .set(revision)
-        .execute(conn)
-        .await?;
+    const REVISE: &str = "UPDATE transactions SET status = $3, policy_snapshot = $4::text::jsonb, settled_at = $5, counted_at = $6, \
+        spent_total_minor = $7::text::numeric WHERE org_id = $1 AND id = $2";
+    let total = revision
+        .counted
+        .map(|counted| counted.total_minor.to_string());
+    prepared(REVISE, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Text, _>(id)
+            .bind::<Text, _>(revision.status)
+            .bind::<Nullable<Text>, _>(&revision.policy_snapshot)
+            .bind::<Nullable<Timestamptz>, _>(revision.settled_at)
+            .bind::<Nullable<Timestamptz>, _>(revision.counted.map(|counted| counted.at))
+            .bind::<Nullable<Text>, _>(total)
+    })
+    .execute(conn)
+    .await?;
     diesel::update(authorizations::table)
         .filter(
             authorizations::org_id

@@ -3,15 +3,22 @@
 //! Balances change only together with a ledger journal, and never fall below zero: the statement that takes money
 //! carries the condition.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryResult,
-    SelectableHelper, prelude::*,
+    SelectableHelper,
+    prelude::*,
+    sql_types::{Array, BigInt, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    db::Conn,
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
     error::{Error, Result},
     ids,
     proto::pulpo::pay::v1 as pb,
@@ -25,7 +32,7 @@ use super::{
 };
 
 /// A wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = wallets, check_for_backend(diesel::pg::Pg))]
 pub struct WalletRow {
     /// The organisation.
@@ -165,6 +172,93 @@ pub async fn find(
         .optional()
 }
 
+/// What a wallet is found by: organisation, agent and currency.
+pub type WalletKey = (String, String, String);
+
+/// The key of a wallet.
+pub fn key(org_id: &str, agent_id: &str, currency: &str) -> WalletKey {
+    (org_id.to_owned(), agent_id.to_owned(), currency.to_owned())
+}
+
+/// Those of the wallets that exist, locked in the order of their ids until the transaction ends.
+pub async fn lock(conn: &Conn, keys: &[WalletKey]) -> QueryResult<HashMap<WalletKey, WalletRow>> {
+    const LOCK: &str = "SELECT w.* FROM unnest($1::text[], $2::text[], $3::text[]) AS k (org_id, agent_id, currency) \
+        JOIN wallets w ON w.org_id = k.org_id AND w.agent_id = k.agent_id AND w.currency = k.currency \
+        ORDER BY w.id, w.org_id FOR NO KEY UPDATE OF w";
+    load(conn, LOCK, keys).await
+}
+
+/// Those of the wallets that exist.
+pub async fn find_all(
+    conn: &Conn,
+    keys: &[WalletKey],
+) -> QueryResult<HashMap<WalletKey, WalletRow>> {
+    const FIND: &str = "SELECT w.* FROM unnest($1::text[], $2::text[], $3::text[]) AS k (org_id, agent_id, currency) \
+        JOIN wallets w ON w.org_id = k.org_id AND w.agent_id = k.agent_id AND w.currency = k.currency";
+    load(conn, FIND, keys).await
+}
+
+async fn load(
+    mut conn: &Conn,
+    statement: &'static str,
+    keys: &[WalletKey],
+) -> QueryResult<HashMap<WalletKey, WalletRow>> {
+    let rows: Vec<WalletRow> = prepared(statement, |query| {
+        query
+            .bind::<Array<Text>, _>(column(keys, |key| &key.0))
+            .bind::<Array<Text>, _>(column(keys, |key| &key.1))
+            .bind::<Array<Text>, _>(column(keys, |key| &key.2))
+    })
+    .load(&mut conn)
+    .await?;
+    let keyed = |row: WalletRow| (key(&row.org_id, &row.agent_id, &row.currency), row);
+    Ok(rows.into_iter().map(keyed).collect())
+}
+
+/// Stores new wallets; says how many: an agent may have got one meanwhile.
+pub async fn insert_all(mut conn: &Conn, rows: &[WalletRow]) -> QueryResult<usize> {
+    const INSERT: &str = "INSERT INTO wallets (org_id, id, agent_id, currency, created_at, updated_at) \
+        SELECT w.*, $5, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (org_id, id, agent_id, currency) \
+        ORDER BY org_id, agent_id, currency ON CONFLICT (org_id, agent_id, currency) DO NOTHING";
+    let Some(first) = rows.first() else {
+        return Ok(0);
+    };
+    prepared(INSERT, |query| {
+        query
+            .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.agent_id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.currency))
+            .bind::<Timestamptz, _>(first.created_at)
+    })
+    .execute(&mut conn)
+    .await
+}
+
+/// Writes the balances of locked wallets.
+pub async fn store(mut conn: &Conn, rows: &[WalletRow]) -> QueryResult<()> {
+    const UPDATE: &str = "UPDATE wallets w SET available_minor = v.available_minor, held_minor = v.held_minor, \
+        lifetime_sent_minor = v.sent_minor, lifetime_received_minor = v.received_minor, last_transaction_at = v.at, updated_at = v.at \
+        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[]) \
+        AS v (org_id, id, available_minor, held_minor, sent_minor, received_minor, at) WHERE w.org_id = v.org_id AND w.id = v.id";
+    if rows.is_empty() {
+        return Ok(());
+    }
+    prepared(UPDATE, |query| {
+        query
+            .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.available_minor))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.held_minor))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_sent_minor))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_received_minor))
+            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.updated_at))
+    })
+    .execute(&mut conn)
+    .await?;
+    Ok(())
+}
+
 /// Stores the wallet unless the agent has one in that currency; says whether it did.
 pub async fn insert(conn: &mut Conn, row: &WalletRow) -> QueryResult<bool> {
     let inserted = diesel::insert_into(wallets::table)
@@ -283,7 +377,7 @@ pub async fn transfer(
         from,
         to,
     };
-    ledger::post(conn, &movement, now).await?;
+    ledger::post(conn, org_id, &[movement.into()], now).await?;
     Ok(wallet)
 }
 

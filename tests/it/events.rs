@@ -114,7 +114,7 @@ async fn a_backlog_is_read_in_pages_and_a_failure_loses_nothing() {
                 )
             })
             .collect();
-        events::append(&mut conn, &many, Utc::now()).await.unwrap();
+        events::append(&conn, &many, Utc::now()).await.unwrap();
         *memory.fails.lock().unwrap() = true;
         assert!(reader.round().await.is_err());
         *memory.fails.lock().unwrap() = false;

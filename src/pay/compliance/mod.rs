@@ -12,45 +12,67 @@ mod rules;
 #[cfg(test)]
 mod evaluate_tests;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::{db::Conn, error::Result};
 
 use super::{decision::PolicySnapshot, request::Payment};
 
 pub use evaluate::{Assessment, Band, ComplianceVerdict, Finding, Status, Subject};
-pub use predictions::{Prediction, PredictionRow, count_earlier, store};
+pub use predictions::{Prediction, PredictionRow, count_earlier, store_all};
 pub use rules::{Effect, RuleBook};
 
-/// Judges a payment if its policy asks for it: a precheck for at least one jurisdiction.
-pub(super) async fn precheck(
-    conn: &mut Conn,
-    book: &RuleBook,
-    org_id: &str,
-    policy: Option<&PolicySnapshot>,
-    payment: &Payment,
-    now: DateTime<Utc>,
-) -> Result<Option<Prediction>> {
-    let Some(policy) =
-        policy.filter(|p| p.compliance_precheck && !p.compliance_jurisdictions.is_empty())
-    else {
-        return Ok(None);
-    };
-    let started = Instant::now();
-    let subject = &Subject::from(payment);
-    let jurisdictions = policy.compliance_jurisdictions.as_slice();
-    let bands = book.bands(jurisdictions, subject);
-    let counts = count_earlier(conn, org_id, subject, &bands, now).await?;
-    let assessment = book.assess(jurisdictions, subject, &counts);
-    Ok(Some(Prediction {
-        agent_id: subject.payer_agent_id.to_owned(),
-        jurisdictions: jurisdictions.to_vec(),
-        rules_version: book.version.clone(),
-        assessment,
-        processing_time_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
-    }))
+/// A precheck to be made.
+pub(super) struct Check<'a> {
+    jurisdictions: &'a [String],
+    pub(super) subject: Subject<'a>,
+    /// What has to be counted for it.
+    pub(super) bands: Vec<Band>,
+}
+
+impl<'a> Check<'a> {
+    /// The precheck of a payment if its policy asks for it, for at least one jurisdiction.
+    pub(super) fn new(
+        book: &RuleBook,
+        policy: Option<&'a PolicySnapshot>,
+        payment: &'a Payment,
+    ) -> Option<Self> {
+        let jurisdictions = policy
+            .filter(|policy| policy.compliance_precheck)
+            .map(|policy| policy.compliance_jurisdictions.as_slice())
+            .filter(|jurisdictions| !jurisdictions.is_empty())?;
+        let subject = Subject::from(payment);
+        Some(Self {
+            jurisdictions,
+            bands: book.bands(jurisdictions, &subject),
+            subject,
+        })
+    }
+
+    /// Judges. `counts` are those of the bands, in their order; `counting` is how long they took.
+    pub(super) fn predict(
+        &self,
+        book: &RuleBook,
+        counts: &[i64],
+        counting: Duration,
+    ) -> Prediction {
+        let started = Instant::now();
+        let counts: Vec<_> = self
+            .bands
+            .iter()
+            .cloned()
+            .zip(counts.iter().copied())
+            .collect();
+        let assessment = book.assess(self.jurisdictions, &self.subject, &counts);
+        let elapsed = started.elapsed() + counting;
+        Prediction {
+            agent_id: self.subject.payer_agent_id.to_owned(),
+            jurisdictions: self.jurisdictions.to_vec(),
+            rules_version: book.version.clone(),
+            assessment,
+            processing_time_us: i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 impl<'a> From<&'a Payment> for Subject<'a> {

@@ -3,13 +3,16 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Integer, Text, Timestamptz},
+    sql_types::{Array, BigInt, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use crate::{
-    db::Conn,
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
     error::{Error, Result},
     ids,
 };
@@ -65,31 +68,37 @@ pub struct PredictionRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores a prediction beside its payment, which must be there.
-pub async fn store(
-    conn: &mut Conn,
-    (org_id, transaction_id): (&str, &str),
-    prediction: &Prediction,
+/// Stores predictions of an organisation beside their payments, which must be there.
+pub async fn store_all(
+    mut conn: &Conn,
+    org_id: &str,
+    predictions: &[(&str, &Prediction)],
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let assessment = &prediction.assessment;
-    let row = PredictionRow {
-        org_id: org_id.to_owned(),
-        id: ids::sortable("cmp"),
-        transaction_id: transaction_id.to_owned(),
-        agent_id: prediction.agent_id.clone(),
-        jurisdictions: prediction.jurisdictions.clone(),
-        rules_version: prediction.rules_version.clone(),
-        verdict: assessment.status.word().to_owned(),
-        needs_human: assessment.needs_human,
-        confidence_percent: i16::from(assessment.confidence_percent),
-        findings: serde_json::to_value(&assessment.findings).map_err(Error::internal)?,
-        processing_time_us: prediction.processing_time_us,
-        created_at: now,
-    };
+    if predictions.is_empty() {
+        return Ok(());
+    }
+    let rows = predictions.iter().map(|(transaction_id, prediction)| {
+        let assessment = &prediction.assessment;
+        Ok(PredictionRow {
+            org_id: org_id.to_owned(),
+            id: ids::sortable("cmp"),
+            transaction_id: (*transaction_id).to_owned(),
+            agent_id: prediction.agent_id.clone(),
+            jurisdictions: prediction.jurisdictions.clone(),
+            rules_version: prediction.rules_version.clone(),
+            verdict: assessment.status.word().to_owned(),
+            needs_human: assessment.needs_human,
+            confidence_percent: i16::from(assessment.confidence_percent),
+            findings: serde_json::to_value(&assessment.findings).map_err(Error::internal)?,
+            processing_time_us: prediction.processing_time_us,
+            created_at: now,
+        })
+    });
+    let rows: Vec<PredictionRow> = rows.collect::<Result<_>>()?;
     diesel::insert_into(compliance_predictions::table)
-        .values(row)
-        .execute(conn)
+        .values(rows)
+        .execute(&mut conn)
         .await?;
     Ok(())
 }
@@ -100,38 +109,32 @@ struct Count {
     count: i64,
 }
 
-/// How many earlier payments of the payer each band has; no statement without bands.
+/// How many earlier payments of its payer each band has, in their order; no statement without bands.
 pub async fn count_earlier(
-    conn: &mut Conn,
+    mut conn: &Conn,
     org_id: &str,
-    subject: &Subject<'_>,
-    bands: &[Band],
+    bands: &[(&Subject<'_>, &Band)],
     now: DateTime<Utc>,
-) -> QueryResult<Vec<(Band, i64)>> {
+) -> QueryResult<Vec<i64>> {
+    // Whatever became of a payment that was approved, it was one.
+    const COUNT: &str = "SELECT (SELECT count(*) FROM transactions t WHERE t.org_id = $1 AND t.requesting_agent_id = band.agent_id \
+        AND t.currency = band.currency AND t.counted_at > band.since \
+        AND t.amount_minor >= band.from_minor AND t.amount_minor < band.below_minor) AS count \
+        FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[]) WITH ORDINALITY \
+        AS band (agent_id, currency, from_minor, below_minor, since, place) ORDER BY band.place";
     if bands.is_empty() {
         return Ok(Vec::new());
     }
-    // The statuses are those of the partial index, which holds the amounts too.
-    let counts: Vec<Count> = diesel::sql_query(
-        "SELECT (SELECT count(*) FROM transactions t WHERE t.org_id = $1 AND t.requesting_agent_id = $2 \
-         AND t.currency = $3 AND t.created_at > band.since \
-         AND t.status IN ('settled', 'authorized', 'executing', 'escrow_held') \
-         AND t.amount_minor >= band.from_minor AND t.amount_minor < band.below_minor) AS count \
-         FROM unnest($4::int[], $5::bigint[], $6::bigint[], $7::timestamptz[]) AS band (place, from_minor, below_minor, since) \
-         ORDER BY band.place",
-    )
-    .bind::<Text, _>(org_id)
-    .bind::<Text, _>(subject.payer_agent_id)
-    .bind::<Text, _>(subject.currency)
-    .bind::<Array<Integer>, _>((0_i32..).take(bands.len()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(bands.iter().map(|b| b.from_minor).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(bands.iter().map(|b| b.below_minor).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(bands.iter().map(|b| since(now, b.window_hours)).collect::<Vec<_>>())
-    .load(conn)
+    let counts: Vec<Count> = prepared(COUNT, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Array<Text>, _>(column(bands, |(subject, _)| subject.payer_agent_id))
+            .bind::<Array<Text>, _>(column(bands, |(subject, _)| subject.currency))
+            .bind::<Array<BigInt>, _>(column(bands, |(_, band)| band.from_minor))
+            .bind::<Array<BigInt>, _>(column(bands, |(_, band)| band.below_minor))
+            .bind::<Array<Timestamptz>, _>(column(bands, |(_, band)| since(now, band.window_hours)))
+    })
+    .load(&mut conn)
     .await?;
-    Ok(bands
-        .iter()
-        .cloned()
-        .zip(counts.into_iter().map(|c| c.count))
-        .collect())
+    Ok(counts.into_iter().map(|row| row.count).collect())
 }

@@ -54,7 +54,7 @@ pub(super) async fn apply(
     transitions::set_status(conn, of, status, settled_at).await?;
     if let Some(step) = step {
         let payment = Payment::of(row, None);
-        let wallets = settlement::lock(conn, &row.org_id, &payment, now).await?;
+        let wallets = settlement::lock(conn, &row.org_id, &payment).await?;
         if step == Step::Release && wallets.payee.as_ref().is_some_and(|payee| !payee.is_active) {
             return Err(Error::precondition(
                 "PAYEE_WALLET_CLOSED",
@@ -64,7 +64,7 @@ pub(super) async fn apply(
         settlement::apply(conn, step, of, &payment, wallets, now).await?;
     }
     let happened = happened(escrow, change, reason, now);
-    history::write(conn, row.into(), &happened, now).await?;
+    history::write(conn, &[(row.into(), happened)], now).await?;
     Ok(())
 }
 

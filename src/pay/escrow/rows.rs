@@ -135,10 +135,10 @@ impl TryFrom<EscrowRow> for pb::Escrow {
 }
 
 /// Stores a new escrow.
-pub(in crate::pay) async fn insert(conn: &mut Conn, row: &EscrowRow) -> QueryResult<()> {
+pub(in crate::pay) async fn insert(mut conn: &Conn, row: &EscrowRow) -> QueryResult<()> {
     diesel::insert_into(escrows::table)
         .values(row)
-        .execute(conn)
+        .execute(&mut conn)
         .await?;
     Ok(())
 }

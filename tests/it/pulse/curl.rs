@@ -186,8 +186,8 @@ async fn the_examples_of_the_document_run_as_printed() {
     // The examples name a transaction and a policy; these get those names.
     for statement in [
         "INSERT INTO transactions (org_id, id, requesting_agent_id, counterparty_agent_id, amount_minor, currency, tx_type, \
-         metadata, status, settled_at, created_at) SELECT org_id, 'txn_9f8e7d6c5b4a', requesting_agent_id, \
-         counterparty_agent_id, amount_minor, currency, tx_type, metadata, status, settled_at, created_at FROM transactions",
+         metadata, status, settled_at, counted_at, spent_total_minor, created_at) SELECT org_id, 'txn_9f8e7d6c5b4a', requesting_agent_id, \
+         counterparty_agent_id, amount_minor, currency, tx_type, metadata, status, settled_at, counted_at, spent_total_minor, created_at FROM transactions",
         "INSERT INTO authorizations SELECT org_id, 'auth_x1y2z3', 'txn_9f8e7d6c5b4a', decision, reason_code, reason_detail, \
          compliance_status, processing_time_ms, created_at FROM authorizations",
         "INSERT INTO payment_events (org_id, id, transaction_id, event_type, event_data, created_at) SELECT org_id, id, \

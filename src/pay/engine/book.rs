@@ -1,0 +1,367 @@
+//! What payments are decided on, read at once, and what they leave, written at once.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use futures_util::try_join;
+
+use crate::{
+    db::{Conn, transaction},
+    error::{Error, Result},
+    ids,
+};
+
+use super::super::{
+    compliance::{self, Check, Prediction, RuleBook},
+    decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
+    escrow::EscrowRow,
+    ledger::{self, Posting},
+    policies,
+    record::Outcome,
+    request::Payment,
+    settlement::{self, Locked, Step},
+    wallets::{self, WalletKey, WalletRow},
+    windows::{self, Spent},
+};
+
+/// Whether what is read is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pay) enum Read {
+    /// The wallets stay locked until the transaction ends.
+    Locked,
+    /// Nothing will be written.
+    Preview,
+}
+
+/// The facts for payments of one organisation, kept up as they are decided one after the other.
+pub(in crate::pay) struct Book<'a> {
+    rules: &'a RuleBook,
+    org_id: &'a str,
+    payments: Vec<&'a Payment>,
+    now: DateTime<Utc>,
+    policies: HashMap<(String, String), Arc<PolicySnapshot>>,
+    organizations: HashSet<String>,
+    wallets: HashMap<WalletKey, WalletRow>,
+    spent: HashMap<(String, String), Spent>,
+    counts: Counts,
+    /// The payments that were approved here, by their place.
+    approved: Vec<usize>,
+    opened: Vec<WalletKey>,
+    changed: BTreeSet<WalletKey>,
+    postings: Vec<Posting>,
+}
+
+/// What the compliance prechecks have to know of the past, by the place of the payment.
+#[derive(Default)]
+struct Counts {
+    of: HashMap<usize, Vec<i64>>,
+    took: Duration,
+}
+
+impl<'a> Book<'a> {
+    /// Reads everything that deciding these payments takes.
+    pub(in crate::pay) async fn read(
+        conn: &Conn,
+        rules: &'a RuleBook,
+        org_id: &'a str,
+        payments: Vec<&'a Payment>,
+        read: Read,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let mut book = Self {
+            rules,
+            org_id,
+            payments,
+            now,
+            policies: HashMap::new(),
+            organizations: HashSet::new(),
+            wallets: HashMap::new(),
+            spent: HashMap::new(),
+            counts: Counts::default(),
+            approved: Vec::new(),
+            opened: Vec::new(),
+            changed: BTreeSet::new(),
+            postings: Vec::new(),
+        };
+        book.read_parties(conn, read).await?;
+        book.read_past(conn).await?;
+        Ok(book)
+    }
+
+    async fn read_parties(&mut self, conn: &Conn, read: Read) -> Result<()> {
+        let (mut wallet_keys, mut agents, mut others) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for payment in &self.payments {
+            let currency = payment.currency.as_str();
+            wallet_keys.insert(wallets::key(self.org_id, &payment.agent_id, currency));
+            agents.insert((self.org_id, payment.agent_id.as_str()));
+            let Some(payee) = &payment.payee else {
+                continue;
+            };
+            wallet_keys.insert(wallets::key(
+                payee.org_id(self.org_id),
+                &payee.agent_id,
+                currency,
+            ));
+            if let Some(other) = payee.other_org_id.as_deref() {
+                agents.insert((other, payee.agent_id.as_str()));
+                others.insert(other);
+            }
+        }
+        let (wallet_keys, agents) = (Vec::from_iter(wallet_keys), Vec::from_iter(agents));
+        let others = Vec::from_iter(others);
+        let find_wallets = async {
+            match read {
+                Read::Locked => wallets::lock(conn, &wallet_keys).await,
+                Read::Preview => wallets::find_all(conn, &wallet_keys).await,
+            }
+        };
+        (self.wallets, self.policies, self.organizations) = try_join!(
+            find_wallets,
+            policies::in_force(conn, &agents),
+            policies::existing_organizations(conn, &others),
+        )?;
+        Ok(())
+    }
+
+    /// The windows and what the prechecks count: statements of their own, because only those begun after the wallets were
+    /// locked see what others committed before.
+    async fn read_past(&mut self, conn: &Conn) -> Result<()> {
+        let keys: BTreeSet<(&str, &str)> = self
+            .payments
+            .iter()
+            .map(|payment| (payment.agent_id.as_str(), payment.currency.as_str()))
+            .collect();
+        let keys = Vec::from_iter(keys);
+        let checks: Vec<Option<Check<'_>>> = self
+            .payments
+            .iter()
+            .map(|payment| Check::new(self.rules, self.policy_of(payment), payment))
+            .collect();
+        let bands: Vec<_> = checks
+            .iter()
+            .flatten()
+            .flat_map(|check| check.bands.iter().map(|band| (&check.subject, band)))
+            .collect();
+        let started = Instant::now();
+        let (spent, counted) = try_join!(
+            windows::spent(conn, self.org_id, &keys, decision::window_starts(self.now)),
+            compliance::count_earlier(conn, self.org_id, &bands, self.now),
+        )?;
+        let mut counted = counted.into_iter();
+        let mut counts = Counts::default();
+        if !bands.is_empty() {
+            counts.took = started.elapsed();
+        }
+        for (place, check) in checks.iter().enumerate() {
+            if let Some(check) = check {
+                let own = counted.by_ref().take(check.bands.len()).collect();
+                counts.of.insert(place, own);
+            }
+        }
+        (self.spent, self.counts) = (spent, counts);
+        Ok(())
+    }
+
+    fn policy_of(&self, payment: &Payment) -> Option<&PolicySnapshot> {
+        let key = (self.org_id.to_owned(), payment.agent_id.clone());
+        self.policies.get(&key).map(Arc::as_ref)
+    }
+
+    fn payer_key(&self, payment: &Payment) -> WalletKey {
+        wallets::key(self.org_id, &payment.agent_id, &payment.currency)
+    }
+
+    fn payee_key(&self, payment: &Payment) -> Option<WalletKey> {
+        let payee = payment.payee.as_ref()?;
+        let org_id = payee.org_id(self.org_id);
+        Some(wallets::key(org_id, &payee.agent_id, &payment.currency))
+    }
+
+    /// Decides the payment at `place`, and moves its money in the book when it is approved. `approved` is the id of a
+    /// transaction that a human approved.
+    ///
+    /// # Errors
+    /// 404 when it goes to an organisation that does not exist, 400 when its escrow cannot be or a balance would grow too
+    /// large. The book is as before then.
+    pub(in crate::pay) fn decide(
+        &mut self,
+        place: usize,
+        approved: Option<&str>,
+        started: Instant,
+    ) -> Result<Outcome<'a>> {
+        let payment = *self.payments.get(place).ok_or_else(no_payment)?;
+        if let (Some(terms), None) = (&payment.escrow, approved) {
+            terms.check(self.now)?;
+        }
+        self.require_payee_organization(payment)?;
+        let prediction = self.predict(place, payment);
+        let verdict = self.judge(payment, prediction.as_ref(), approved.is_some());
+        let transaction_id = approved.map_or_else(|| ids::short("txn", 12), str::to_owned);
+        let policy = self
+            .policies
+            .get(&(self.org_id.to_owned(), payment.agent_id.clone()));
+        let mut outcome = Outcome {
+            org_id: self.org_id,
+            transaction_id,
+            payment,
+            policy: policy.cloned(),
+            verdict,
+            prediction,
+            escrow: None,
+            counted: None,
+            started,
+            now: self.now,
+        };
+        if outcome.verdict == Verdict::Approved {
+            self.commit(place, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// 404 when the payment goes to an organisation that does not exist.
+    fn require_payee_organization(&self, payment: &Payment) -> Result<()> {
+        let payee = payment.payee.as_ref();
+        match payee.and_then(|payee| payee.other_org_id.as_deref()) {
+            Some(other) if !self.organizations.contains(other) => Err(Error::not_found(
+                "ORGANIZATION_NOT_FOUND",
+                format!("There is no organization {other}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn predict(&self, place: usize, payment: &Payment) -> Option<Prediction> {
+        let check = Check::new(self.rules, self.policy_of(payment), payment)?;
+        let earlier = self.counts.of.get(&place).map_or(&[][..], Vec::as_slice);
+        // Those of the database, and those approved in this group.
+        let counts: Vec<i64> = check
+            .bands
+            .iter()
+            .zip(earlier)
+            .map(|(band, earlier)| {
+                let here = self.approved.iter().filter(|place| {
+                    self.payments.get(**place).is_some_and(|other| {
+                        other.agent_id == payment.agent_id
+                            && other.currency == payment.currency
+                            && (band.from_minor..band.below_minor).contains(&other.amount_minor)
+                    })
+                });
+                here.fold(*earlier, |count, _| count.saturating_add(1))
+            })
+            .collect();
+        Some(check.predict(self.rules, &counts, self.counts.took))
+    }
+
+    fn judge(
+        &self,
+        payment: &Payment,
+        prediction: Option<&Prediction>,
+        is_human_approved: bool,
+    ) -> Verdict {
+        let key = (payment.agent_id.clone(), payment.currency.clone());
+        let spent = self.spent.get(&key).copied().unwrap_or_default();
+        let payee_wallet = self
+            .payee_key(payment)
+            .and_then(|key| self.wallets.get(&key));
+        let receiver_policy = payment.payee.as_ref().and_then(|payee| {
+            let key = (payee.other_org_id.clone()?, payee.agent_id.clone());
+            self.policies.get(&key).map(Arc::as_ref)
+        });
+        let payer_wallet = self.wallets.get(&self.payer_key(payment));
+        let terms = payment.escrow.as_ref();
+        decision::decide(&Facts {
+            policy: self.policy_of(payment),
+            payer_agent_id: &payment.agent_id,
+            amount_minor: payment.amount_minor,
+            currency: &payment.currency,
+            daily_sum_minor: spent.daily_minor,
+            monthly_sum_minor: spent.monthly_minor,
+            counterparty: payment.payee.as_ref().map(|payee| Counterparty {
+                agent_id: &payee.agent_id,
+                receiver_policy,
+                is_closed: payee_wallet.is_some_and(|wallet| !wallet.is_active),
+            }),
+            category: payment.category.as_deref(),
+            available_minor: payer_wallet
+                .filter(|wallet| wallet.is_active)
+                .map(|wallet| wallet.available_minor),
+            compliance: prediction.map(Prediction::verdict),
+            is_human_approved,
+            is_escrow_over: terms.is_some_and(|terms| terms.ends_at(self.now) <= self.now),
+        })
+    }
+
+    /// Moves the money of an approved payment in the book: to the payee, whose wallet is opened by its first payment, or
+    /// into escrow.
+    fn commit(&mut self, place: usize, outcome: &mut Outcome<'a>) -> Result<()> {
+        let (payment, now) = (outcome.payment, self.now);
+        let payer_key = self.payer_key(payment);
+        let payee_key = self.payee_key(payment);
+        let payer = self.wallets.get(&payer_key).cloned();
+        let opened = payee_key
+            .as_ref()
+            .filter(|key| !self.wallets.contains_key(*key));
+        let payee = payee_key.as_ref().map(|key| {
+            let known = self.wallets.get(key).cloned();
+            known.unwrap_or_else(|| WalletRow::empty(&key.0, &key.1, &key.2, now))
+        });
+        let mut locked = Locked {
+            payer: payer.ok_or_else(no_payment)?,
+            payee,
+        };
+        let step = match payment.escrow {
+            Some(_) => Step::Hold,
+            None => Step::Settle,
+        };
+        let of = (self.org_id, outcome.transaction_id.as_str());
+        let posting = settlement::shift(step, of, payment, &mut locked, now)?;
+        self.postings.push(posting);
+        self.opened.extend(opened.cloned());
+        let payee = payee_key.zip(locked.payee);
+        for (key, wallet) in [Some((payer_key, locked.payer)), payee]
+            .into_iter()
+            .flatten()
+        {
+            self.changed.insert(key.clone());
+            self.wallets.insert(key, wallet);
+        }
+        self.approved.push(place);
+        let key = (payment.agent_id.clone(), payment.currency.clone());
+        outcome.counted = Some(
+            self.spent
+                .entry(key)
+                .or_default()
+                .add(payment.amount_minor, now),
+        );
+        outcome.escrow = payment
+            .escrow
+            .as_ref()
+            .map(|terms| EscrowRow::new(self.org_id, &outcome.transaction_id, payment, terms, now));
+        Ok(())
+    }
+
+    /// Writes wallets and ledger; the transactions of the payments must have been written.
+    pub(in crate::pay) async fn store(&self, conn: &Conn) -> Result<()> {
+        let rows = |keys: &mut dyn Iterator<Item = &WalletKey>| -> Vec<WalletRow> {
+            keys.filter_map(|key| self.wallets.get(key))
+                .cloned()
+                .collect()
+        };
+        let opened = rows(&mut self.opened.iter());
+        if wallets::insert_all(conn, &opened).await? < opened.len() {
+            return Err(transaction::again("a wallet was opened by another request"));
+        }
+        wallets::store(conn, &rows(&mut self.changed.iter())).await?;
+        ledger::post(conn, self.org_id, &self.postings, self.now).await?;
+        Ok(())
+    }
+}
+
+fn no_payment() -> Error {
+    Error::internal(anyhow::anyhow!("a payment was decided without its facts"))
+}

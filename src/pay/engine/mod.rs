@@ -1,0 +1,139 @@
+//! The heart: payments are decided and written in groups.
+//!
+//! What is promised:
+//! - The requests of an organisation that wait are decided together, in the order of their arrival, each on what those
+//!   before it left ([`book`]), and written in one transaction by statements over all of them. One that is alone goes at
+//!   once.
+//! - The rows of the wallets are locked first and in the order of their ids, the head of the ledger's chain last, so
+//!   several replicas decide on what is true, and do not wait for each other in a circle.
+//! - One request's fault is its own: it gets its error and the others their answers. If the database refuses a group
+//!   before it was committed, each of its requests is tried alone.
+
+pub(super) mod book;
+mod group;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use crate::{
+    app::App,
+    clock::Clock,
+    db::{Conn, Db},
+    error::{Error, Kind, Result},
+    idempotency::Keyed,
+    lanes::{Lanes, Work},
+    proto::pulpo::pay::v1 as pb,
+};
+
+use super::{compliance::RuleBook, request::Payment};
+
+/// Most requests of a group: what a group holds locks for stays short.
+const GROUP_MAX: usize = 128;
+
+/// A well-formed request.
+pub(super) struct Ask {
+    pub(super) payment: Payment,
+    pub(super) keyed: Option<Keyed>,
+    /// When it came in, for the measured time.
+    pub(super) started: Instant,
+}
+
+type Answer = Result<pb::RequestPaymentResponse>;
+
+/// Decides and writes groups.
+pub(super) struct Engine {
+    db: Db,
+    clock: Clock,
+    rules: Arc<RuleBook>,
+}
+
+impl Engine {
+    /// The engine of a process; a lane an organisation.
+    pub(super) fn start(app: &App) -> Arc<Lanes<Self>> {
+        Lanes::new(Self {
+            db: app.db.clone(),
+            clock: app.clock.clone(),
+            rules: Arc::clone(&app.compliance),
+        })
+    }
+
+    /// Decides a group in one transaction; also says whether nothing of it was committed for sure.
+    async fn together(&self, org_id: &str, asks: &[Ask]) -> (Result<Vec<Answer>>, bool) {
+        let now = self.clock.now();
+        let is_decided = AtomicBool::new(false);
+        let answers = self
+            .db
+            .transaction("pay_request_payments", async |conn: &mut Conn| {
+                is_decided.store(false, Ordering::Relaxed);
+                let answers = group::decide(conn, &self.rules, org_id, asks, now).await?;
+                is_decided.store(true, Ordering::Relaxed);
+                Ok(answers)
+            })
+            .await;
+        (answers, !is_decided.into_inner())
+    }
+
+    /// Each request in a transaction of its own, until the database is gone.
+    async fn alone(&self, org_id: &str, asks: &[Ask]) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::with_capacity(asks.len());
+        for ask in asks {
+            let lost = match answers.last() {
+                Some(Err(error)) if error.kind == Kind::Unavailable => Some(error.repeated()),
+                _ => None,
+            };
+            answers.push(match lost {
+                Some(error) => Err(error),
+                None => self
+                    .together(org_id, std::slice::from_ref(ask))
+                    .await
+                    .0
+                    .and_then(only),
+            });
+        }
+        answers
+    }
+}
+
+fn only(mut answers: Vec<Answer>) -> Answer {
+    answers.pop().unwrap_or_else(|| {
+        Err(Error::internal(anyhow::anyhow!(
+            "a request was decided without an answer"
+        )))
+    })
+}
+
+#[async_trait::async_trait]
+impl Work for Engine {
+    type Item = Ask;
+    type Answer = Answer;
+
+    fn group_max(&self) -> usize {
+        GROUP_MAX
+    }
+
+    fn mark<'i>(&self, ask: &'i Ask) -> Option<&'i str> {
+        ask.keyed.as_ref().map(Keyed::key)
+    }
+
+    async fn run(&self, org_id: &str, asks: Vec<Ask>) -> Vec<Answer> {
+        let (answers, is_undone) = self.together(org_id, &asks).await;
+        match answers {
+            Ok(answers) => answers,
+            Err(error) if is_undone && asks.len() > 1 && error.kind != Kind::Unavailable => {
+                tracing::warn!(%error, requests = asks.len(), "a group of payments was refused; each is tried alone");
+                self.alone(org_id, &asks).await
+            }
+            Err(error) => {
+                let mut answers: Vec<Answer> =
+                    asks.iter().skip(1).map(|_| Err(error.repeated())).collect();
+                answers.push(Err(error));
+                answers
+            }
+        }
+    }
+}
