@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{compliance::ComplianceVerdict, money};
 
 /// What a policy says, as it is frozen on each transaction it decides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySnapshot {
     /// pol_…
     pub id: String,
@@ -39,6 +39,13 @@ pub struct PolicySnapshot {
     pub compliance_precheck: bool,
     /// The jurisdictions checked.
     pub compliance_jurisdictions: Vec<String>,
+}
+
+impl PolicySnapshot {
+    /// Whether payments are held against rules: for at least one jurisdiction.
+    pub fn asks_for_precheck(&self) -> bool {
+        self.compliance_precheck && !self.compliance_jurisdictions.is_empty()
+    }
 }
 
 /// The receiving side.
@@ -365,7 +372,7 @@ fn check_human(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
 
 /// A precheck that is asked for and was not made denies.
 fn check_compliance(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
-    if !policy.compliance_precheck || policy.compliance_jurisdictions.is_empty() {
+    if !policy.asks_for_precheck() {
         return Ok(());
     }
     match &facts.compliance {

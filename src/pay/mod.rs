@@ -19,6 +19,7 @@
 use std::sync::Arc;
 
 use pulpo_gateway::services::Services;
+use tokio::sync::Semaphore;
 
 use crate::{
     app::App,
@@ -41,6 +42,7 @@ use compliance::RuleBook;
 use engine::Engine;
 
 pub mod admin;
+mod backtest;
 pub mod compliance;
 pub mod data;
 pub mod decision;
@@ -85,6 +87,7 @@ struct Pay {
     sender: delivery::Sender,
     rules: Arc<RuleBook>,
     engine: Arc<Lanes<Engine>>,
+    backtests: Arc<Semaphore>,
 }
 
 impl Pay {
@@ -104,6 +107,7 @@ pub fn register(app: &App, services: &mut Services) {
         sender: app.sender.clone(),
         rules: app.compliance.clone(),
         engine: Engine::start(app),
+        backtests: backtest::room(),
     };
     services
         .add_service(PlatformServiceServer::new(pay.clone()))

@@ -73,7 +73,7 @@ pub(super) async fn delete(pay: &Pay, caller: &Caller, id: &str) -> Result<()> {
 }
 
 /// A key bound to some agents may neither touch the policies of others nor the default, which binds them all.
-fn require_agent(caller: &Caller, agent_id: Option<&str>) -> Result<()> {
+pub(super) fn require_agent(caller: &Caller, agent_id: Option<&str>) -> Result<()> {
     match agent_id {
         Some(agent_id) => caller.require_agent(agent_id),
         None if caller.agents()?.is_none() => Ok(()),

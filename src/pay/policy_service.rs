@@ -8,7 +8,7 @@ use crate::{
     proto::pulpo::pay::v1::{self as pb, policy_service_server::PolicyService},
 };
 
-use super::{Pay, policies, policy_change};
+use super::{Pay, backtest, policies, policy_change};
 
 #[tonic::async_trait]
 impl PolicyService for Pay {
@@ -44,6 +44,16 @@ impl PolicyService for Pay {
         let caller = Caller::of(&request)?;
         policy_change::update(self, &caller, request.into_inner()).await?;
         Ok(Response::new(pb::UpdatePolicyResponse { updated: true }))
+    }
+
+    async fn backtest_policy(
+        &self,
+        request: Request<pb::BacktestPolicyRequest>,
+    ) -> Result<Response<pb::BacktestPolicyResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            backtest::run(self, &caller, request.into_inner()).await?,
+        ))
     }
 
     async fn delete_policy(

@@ -104,7 +104,7 @@ async fn a_backlog_is_read_in_pages_and_a_failure_loses_nothing() {
     let app = TestApp::start().await;
     let memory = Arc::new(Memory::default());
     let reader = reader(&app, &memory);
-    let mut conn = app.app.db.connection().await.unwrap();
+    let conn = app.app.db.connection().await.unwrap();
     for round in 0..2 {
         let many: Vec<_> = (0..1200)
             .map(|i| {

@@ -35,13 +35,10 @@ impl<'a> Check<'a> {
     pub(super) fn new(
         book: &RuleBook,
         policy: Option<&'a PolicySnapshot>,
-        payment: &'a Payment,
+        subject: Subject<'a>,
     ) -> Option<Self> {
-        let jurisdictions = policy
-            .filter(|policy| policy.compliance_precheck)
-            .map(|policy| policy.compliance_jurisdictions.as_slice())
-            .filter(|jurisdictions| !jurisdictions.is_empty())?;
-        let subject = Subject::from(payment);
+        let policy = policy.filter(|policy| policy.asks_for_precheck())?;
+        let jurisdictions = policy.compliance_jurisdictions.as_slice();
         Some(Self {
             jurisdictions,
             bands: book.bands(jurisdictions, &subject),
@@ -49,7 +46,14 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// Judges. `counts` are those of the bands, in their order; `counting` is how long they took.
+    /// Judges. `counts` are those of the bands, in their order.
+    pub(super) fn assess(&self, book: &RuleBook, counts: &[i64]) -> Assessment {
+        let bands = self.bands.iter().cloned();
+        let counts: Vec<_> = bands.zip(counts.iter().copied()).collect();
+        book.assess(self.jurisdictions, &self.subject, &counts)
+    }
+
+    /// Judges, and says so for the record; `counting` is how long the counts took.
     pub(super) fn predict(
         &self,
         book: &RuleBook,
@@ -57,13 +61,7 @@ impl<'a> Check<'a> {
         counting: Duration,
     ) -> Prediction {
         let started = Instant::now();
-        let counts: Vec<_> = self
-            .bands
-            .iter()
-            .cloned()
-            .zip(counts.iter().copied())
-            .collect();
-        let assessment = book.assess(self.jurisdictions, &self.subject, &counts);
+        let assessment = self.assess(book, counts);
         let elapsed = started.elapsed() + counting;
         Prediction {
             agent_id: self.subject.payer_agent_id.to_owned(),
@@ -98,17 +96,17 @@ fn since(now: DateTime<Utc>, window_hours: u32) -> DateTime<Utc> {
     now - TimeDelta::hours(i64::from(window_hours))
 }
 
-impl Prediction {
+impl Assessment {
     /// The fact for the decision on the payment.
     pub fn verdict(&self) -> ComplianceVerdict {
         let detail = || {
-            let findings = self.assessment.findings.iter();
+            let findings = self.findings.iter();
             findings
                 .map(|finding| finding.detail.as_str())
                 .collect::<Vec<_>>()
                 .join("; ")
         };
-        match (self.assessment.status, self.assessment.needs_human) {
+        match (self.status, self.needs_human) {
             (Status::Blocked, _) => ComplianceVerdict::Blocked { detail: detail() },
             (_, true) => ComplianceVerdict::Review { detail: detail() },
             (Status::Flagged, false) => ComplianceVerdict::Flagged,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::super::{
-    compliance::{self, Check, Prediction, RuleBook},
+    compliance::{self, Check, Prediction, RuleBook, Subject},
     decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
     escrow::EscrowRow,
     ledger::{self, Posting},
@@ -140,7 +140,7 @@ impl<'a> Book<'a> {
         let checks: Vec<Option<Check<'_>>> = self
             .payments
             .iter()
-            .map(|payment| Check::new(self.rules, self.policy_of(payment), payment))
+            .map(|payment| Check::new(self.rules, self.policy_of(payment), Subject::from(*payment)))
             .collect();
         let bands: Vec<_> = checks
             .iter()
@@ -236,7 +236,7 @@ impl<'a> Book<'a> {
     }
 
     fn predict(&self, place: usize, payment: &Payment) -> Option<Prediction> {
-        let check = Check::new(self.rules, self.policy_of(payment), payment)?;
+        let check = Check::new(self.rules, self.policy_of(payment), payment.into())?;
         let earlier = self.counts.of.get(&place).map_or(&[][..], Vec::as_slice);
         // Those of the database, and those approved in this group.
         let counts: Vec<i64> = check
@@ -290,7 +290,7 @@ impl<'a> Book<'a> {
             available_minor: payer_wallet
                 .filter(|wallet| wallet.is_active)
                 .map(|wallet| wallet.available_minor),
-            compliance: prediction.map(Prediction::verdict),
+            compliance: prediction.map(|made| made.assessment.verdict()),
             is_human_approved,
             is_escrow_over: terms.is_some_and(|terms| terms.ends_at(self.now) <= self.now),
         })

@@ -32,15 +32,20 @@ const PERIOD_DAYS: i64 = 30;
 
 /// The span of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Period {
-    start: DateTime<Utc>,
+pub(super) struct Period {
+    pub(super) start: DateTime<Utc>,
     /// Exclusive.
-    end: DateTime<Utc>,
+    pub(super) end: DateTime<Utc>,
 }
 
 impl Period {
     /// What was asked for; the last 30 days when nothing was. Now is in it.
-    fn read(input: &mut Input, from: Option<&str>, to: Option<&str>, now: DateTime<Utc>) -> Self {
+    pub(super) fn read(
+        input: &mut Input,
+        from: Option<&str>,
+        to: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Self {
         let end = input
             .date_to(to)
             .unwrap_or(now + TimeDelta::milliseconds(1));

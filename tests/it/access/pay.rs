@@ -113,6 +113,17 @@ fn create(_: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
+fn backtest(_: &World) -> Vec<u8> {
+    pay::BacktestPolicyRequest {
+        policy: Some(pay::CreatePolicyRequest {
+            agent_id: Some(Uuid::new_v4().to_string()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+    .encode_to_vec()
+}
+
 fn update(world: &World) -> Vec<u8> {
     let policy = pay::PolicyChange {
         policy_name: Some("Renamed".to_owned()),
@@ -297,7 +308,7 @@ fn bounded((method, foreign, bound, ask): Bound) -> Row {
 pub(super) fn rows() -> Vec<Row> {
     type Ask = fn(&World) -> Vec<u8>;
     const REFUSED: Code = Code::PermissionDenied;
-    let rows: [(&'static str, Option<Code>, Code, Ask); 16] = [
+    let rows: [(&'static str, Option<Code>, Code, Ask); 17] = [
         // A stranger's agent of the same name is another agent: no policy, so denied, which is an ordinary answer.
         (
             "/pulpo.pay.v1.PaymentService/RequestPayment",
@@ -370,6 +381,12 @@ pub(super) fn rows() -> Vec<Row> {
             None,
             REFUSED,
             create,
+        ),
+        (
+            "/pulpo.pay.v1.PolicyService/BacktestPolicy",
+            None,
+            REFUSED,
+            backtest,
         ),
         (
             "/pulpo.pay.v1.PolicyService/UpdatePolicy",

@@ -2,18 +2,14 @@
 
 mod races;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use pulpo::{clock::Clock, workers::Workers};
 use serde_json::{Value, json};
 
-use super::{Desk, PAYEE, PAYER, is_id, is_instant, refused, refused_field, with};
+use super::{Desk, PAYEE, PAYER, is_id, is_instant, refused, refused_field, start_of_time, with};
 use crate::support::Reply;
 
 const HELD: &str = "{transaction_id status authorization{decision reason_code compliance_status processing_time_ms}}";
-
-fn start_of_time() -> DateTime<Utc> {
-    "2026-04-14T12:00:00Z".parse().unwrap()
-}
 
 /// Two conditions and a day.
 fn conditions() -> Value {

@@ -1,6 +1,7 @@
 //! The payments API, by the chapters of its document.
 
 mod agents;
+mod backtest;
 mod bounds;
 mod compliance;
 mod curl;
@@ -21,6 +22,7 @@ mod reviews;
 mod wallets;
 mod webhooks;
 
+use chrono::{DateTime, Utc};
 use pulpo::clock::Clock;
 use serde_json::{Value, json};
 
@@ -75,6 +77,11 @@ impl Desk {
             .json["available_balance"]
             .clone()
     }
+}
+
+/// Where clocks begin that tests move on.
+fn start_of_time() -> DateTime<Utc> {
+    "2026-04-14T12:00:00Z".parse().unwrap()
 }
 
 /// The policy of the demo organisation.

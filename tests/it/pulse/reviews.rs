@@ -1,6 +1,6 @@
 //! Human review: what waits for a human, and what becomes of it.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use futures_util::future::join_all;
 use pulpo::{
     clock::Clock,
@@ -10,14 +10,10 @@ use pulpo::{
 use serde_json::{Value, json};
 use tonic::{Code, Request};
 
-use super::{Desk, PAYEE, PAYER, refused, refused_field};
+use super::{Desk, PAYEE, PAYER, refused, refused_field, start_of_time};
 
 const PENDING: &str =
     "{transaction_id status authorization{decision reason_code reason_detail processing_time_ms}}";
-
-fn start_of_time() -> DateTime<Utc> {
-    "2026-04-14T12:00:00Z".parse().unwrap()
-}
 
 impl Desk {
     /// A payment above the threshold of 9,000.

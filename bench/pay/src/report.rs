@@ -1,0 +1,93 @@
+//! Figures and gates as a table.
+
+use std::{fmt::Write, path::Path};
+
+use anyhow::{Result, bail};
+
+/// On which side of its limit a figure must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sense {
+    AtLeast,
+    AtMost,
+}
+
+/// What was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    table: String,
+    failed: Vec<String>,
+}
+
+/// The median.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn told(values: &[f64]) -> String {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let digits = if most >= 100.0 { 0 } else { 2 };
+    format!(
+        "{:.digits$} ({least:.digits$}–{most:.digits$})",
+        median(values)
+    )
+}
+
+impl Report {
+    /// A figure without a gate.
+    pub(crate) fn figure(&mut self, name: &str, values: &[f64]) {
+        self.line(&format!("| {name} | {} | | | |", told(values)));
+    }
+
+    /// A figure whose median must keep a limit.
+    pub(crate) fn gate(&mut self, name: &str, values: &[f64], sense: Sense, limit: f64, aim: f64) {
+        let median = median(values);
+        let (sign, holds) = match sense {
+            Sense::AtLeast => ("≥", median >= limit),
+            Sense::AtMost => ("≤", median <= limit),
+        };
+        if !holds {
+            self.failed.push(name.to_owned());
+        }
+        let verdict = if holds { "yes" } else { "**no**" };
+        self.line(&format!(
+            "| {name} | {} | {sign} {limit} | {sign} {aim} | {verdict} |",
+            told(values)
+        ));
+    }
+
+    #[expect(clippy::print_stderr, reason = "progress for whoever waits")]
+    fn line(&mut self, line: &str) {
+        eprintln!("{line}");
+        let _ = writeln!(self.table, "{line}");
+    }
+
+    /// Writes the table, and fails when a gate did.
+    pub(crate) fn end(self, file: Option<&Path>) -> Result<()> {
+        if let Some(file) = file {
+            std::fs::write(file, page(&self.table))?;
+        }
+        if !self.failed.is_empty() {
+            bail!("gates that did not hold: {}", self.failed.join(", "));
+        }
+        Ok(())
+    }
+}
+
+fn page(table: &str) -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("an unknown processor", |rest| {
+            rest.trim_start_matches([' ', '\t', ':'])
+        });
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "# Payments: measured on {}\n\n{cores} cores of {model}. Server, Postgres, pgbench and load share them. Medians of rounds, \
+         with their range.\n\n| what | measured | must hold | aim | holds |\n| --- | --- | --- | --- | --- |\n{table}",
+        chrono::Utc::now().format("%Y-%m-%d")
+    )
+}
