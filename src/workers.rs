@@ -28,9 +28,9 @@ impl Workers {
     ///
     /// # Errors
     /// Two of one name, or a schedule of jobs that nothing does.
-    pub fn of_domains() -> Result<Self> {
+    pub fn of_domains(app: &App) -> Result<Self> {
         let mut workers = Self::default();
-        pay::work(&mut workers);
+        pay::work(app, &mut workers);
         workers.jobs.check()?;
         Ok(workers)
     }

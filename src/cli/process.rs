@@ -154,7 +154,7 @@ async fn serve_until_stopped(
     }
     background.spawn(app.db.relay_wakes(stop.clone()));
     if role.works() {
-        Workers::of_domains()?.spawn(&app, &mut background, &stop);
+        Workers::of_domains(&app)?.spawn(&app, &mut background, &stop);
     }
     let signals = Signals::listen()?;
     // The server asks for this only after every listener accepts.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Egress, Profile,
-    egress::{Answer, Exchange, Outgoing},
+    egress::{Answer, Exchange, Outgoing, RESPONSE_BYTES_MAX},
     endpoints::{self, EndpointRow},
     history::{self, Sent},
     queue::{Attempt, Claimed, ENDPOINT_DISABLED, Next},
@@ -54,6 +54,29 @@ pub struct Sending {
     pub response_status: Option<i32>,
     /// How long it took.
     pub duration_ms: i64,
+}
+
+/// A message that is sent outside of the queue of deliveries: whoever sends it keeps what came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// The id of the delivery.
+    pub delivery_id: &'a str,
+    /// What receivers know repetitions by.
+    pub event_id: &'a str,
+    /// The kind of the event.
+    pub event_type: &'a str,
+    /// How many attempts were made before.
+    pub retry_count: i32,
+    /// The body.
+    pub body: &'a str,
+    /// What signs it, the newest first; never empty.
+    pub secrets: &'a [Vec<u8>],
+    /// How long the exchange may take, up to the status of the response.
+    pub timeout: Duration,
+    /// The most of the response's body that is kept, in bytes.
+    pub response_bytes_max: usize,
 }
 
 /// What an attempt needs to know of its endpoint.
@@ -179,6 +202,31 @@ impl Sender {
         })
     }
 
+    /// Sends a signed message once, keeps nothing and repeats nothing. What went wrong is part of the exchange.
+    pub async fn post(&self, profile: &Profile, letter: &Letter<'_>) -> Exchange {
+        let secrets: Vec<&[u8]> = letter.secrets.iter().map(AsRef::as_ref).collect();
+        let headers = signature::headers(
+            profile,
+            &Message {
+                delivery_id: letter.delivery_id,
+                event_id: letter.event_id,
+                event_type: letter.event_type,
+                retry_count: letter.retry_count,
+                at: self.clock.now(),
+                body: letter.body,
+                secrets: &secrets,
+            },
+        );
+        let outgoing = Outgoing {
+            url: letter.url.to_owned(),
+            headers,
+            body: Bytes::copy_from_slice(letter.body.as_bytes()),
+            timeout: letter.timeout,
+            response_bytes_max: letter.response_bytes_max,
+        };
+        self.egress.post(outgoing).await
+    }
+
     /// Sends a delivery whose lease is held.
     pub(super) async fn send(&self, claimed: Claimed) -> Ending {
         let at = self.clock.now();
@@ -249,6 +297,7 @@ impl Sender {
             headers: headers.clone(),
             body: Bytes::copy_from_slice(parcel.body.as_bytes()),
             timeout: profile.timeout,
+            response_bytes_max: RESPONSE_BYTES_MAX,
         };
         let exchange = self.egress.post(outgoing).await;
         metrics::histogram!("pulpo_delivery_duration_seconds", "api" => profile.api)

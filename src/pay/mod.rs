@@ -10,7 +10,7 @@
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
 //!   bound to some agents is shown what concerns these (`listing`), and refused the others.
 //!
-//! What happened reaches others by `webhooks`.
+//! What happened reaches others by `webhooks`; `agents` compute over payments and data, or are called to.
 //!
 //! A request's way: `payments` (rpc) → `request` (read, decide) → `record` and `settlement` (write). `policy_input`
 //! holds what a valid policy is; `input` reads fields and collects faults.
@@ -25,7 +25,8 @@ use crate::{
     db::Db,
     delivery,
     proto::pulpo::pay::v1::{
-        data_service_server::DataServiceServer, payment_service_server::PaymentServiceServer,
+        agent_service_server::AgentServiceServer, data_service_server::DataServiceServer,
+        payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
         report_service_server::ReportServiceServer, wallet_service_server::WalletServiceServer,
         webhook_service_server::WebhookServiceServer,
@@ -37,6 +38,7 @@ use crate::{
 use compliance::RuleBook;
 
 pub mod admin;
+pub mod agents;
 pub mod compliance;
 pub mod data;
 pub mod decision;
@@ -76,6 +78,17 @@ struct Pay {
 }
 
 impl Pay {
+    fn new(app: &App) -> Self {
+        Self {
+            db: app.db.clone(),
+            clock: app.clock.clone(),
+            rates_scale: app.config.rates.scale,
+            secrets: app.secrets.clone(),
+            sender: app.sender.clone(),
+            rules: app.compliance.clone(),
+        }
+    }
+
     /// Whether webhooks may go to any address.
     fn allows_private(&self) -> bool {
         self.sender.egress().allows_private()
@@ -84,14 +97,7 @@ impl Pay {
 
 /// Adds the services of payments.
 pub fn register(app: &App, services: &mut Services) {
-    let pay = Pay {
-        db: app.db.clone(),
-        clock: app.clock.clone(),
-        rates_scale: app.config.rates.scale,
-        secrets: app.secrets.clone(),
-        sender: app.sender.clone(),
-        rules: app.compliance.clone(),
-    };
+    let pay = Pay::new(app);
     services
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))
@@ -99,11 +105,13 @@ pub fn register(app: &App, services: &mut Services) {
         .add_service(PolicyServiceServer::new(pay.clone()))
         .add_service(WebhookServiceServer::new(pay.clone()))
         .add_service(DataServiceServer::new(pay.clone()))
+        .add_service(AgentServiceServer::new(pay.clone()))
         .add_service(ReportServiceServer::new(pay));
 }
 
 /// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts
 /// to events into `workers.consumers`.
-pub fn work(workers: &mut Workers) {
+pub fn work(app: &App, workers: &mut Workers) {
+    agents::work(app, &mut workers.jobs);
     workers.consumers.push(Arc::new(webhooks::Deliveries));
 }

@@ -3,7 +3,7 @@
 mod agents;
 mod delivery;
 mod failures;
-mod receiver;
+pub(super) mod receiver;
 mod registration;
 mod replay;
 mod workers;
@@ -105,7 +105,7 @@ impl Hooks {
 
 /// Reads all events and delivers what is due, until there is nothing left to do.
 async fn settle(app: &App) {
-    let workers = Workers::of_domains().unwrap();
+    let workers = Workers::of_domains(app).unwrap();
     for reader in workers.readers(app) {
         loop {
             let round = reader.round().await.unwrap();

@@ -17,7 +17,7 @@ async fn a_delivery_whose_worker_died_is_sent_when_its_lease_ends() {
     let (id, _) = hooks.register(&["payment.settled"]).await;
     hooks.pay().await;
     let app = &hooks.desk.app.app;
-    for reader in Workers::of_domains().unwrap().readers(app) {
+    for reader in Workers::of_domains(app).unwrap().readers(app) {
         while reader.round().await.unwrap().read == 0 {}
     }
     assert_eq!(Workers::deliveries(app).abandon().await.unwrap(), 1);
@@ -85,7 +85,7 @@ async fn a_running_worker_is_woken_by_a_payment() {
     let receiver = Receiver::start().await;
     let stop = CancellationToken::new();
     let mut background = JoinSet::new();
-    Workers::of_domains()
+    Workers::of_domains(&desk.app.app)
         .unwrap()
         .spawn(&desk.app.app, &mut background, &stop);
     let body =
