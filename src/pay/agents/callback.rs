@@ -10,7 +10,7 @@ use serde_json::{json, value::RawValue};
 
 use crate::{
     db::Conn,
-    delivery::sender::Letter,
+    delivery::Letter,
     error::{Error, Result},
     jobs::{self, NewJob},
 };

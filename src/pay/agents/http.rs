@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     delivery::{
+        Letter,
         egress::{Answer, Exchange},
-        sender::Letter,
     },
     error::{Error, Result},
 };

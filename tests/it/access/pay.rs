@@ -9,7 +9,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use super::{
-    Row,
+    Row, agents,
     rows::{HIDDEN, empty, row},
     world::{AGENT, World},
 };
@@ -139,116 +139,8 @@ fn push(_: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn trigger(_: &World) -> Vec<u8> {
-    pay::TriggerAgentRequest {
-        agent: AGENT.to_owned(),
-        ..Default::default()
-    }
-    .encode_to_vec()
-}
-
-fn run(world: &World) -> Vec<u8> {
-    pay::GetAgentRunRequest {
-        run_id: world.run_id.clone(),
-    }
-    .encode_to_vec()
-}
-
-fn register_agent(_: &World) -> Vec<u8> {
-    pay::RegisterAgentRequest {
-        name: format!("a-{}", Uuid::new_v4().simple()),
-        url: "https://example.com/agent".to_owned(),
-        ..Default::default()
-    }
-    .encode_to_vec()
-}
-
-fn describe_agent(_: &World) -> Vec<u8> {
-    let agent = pay::AgentChange {
-        description: Some("Described".to_owned()),
-        ..Default::default()
-    };
-    pay::UpdateAgentRequest {
-        name: AGENT.to_owned(),
-        agent: Some(agent),
-        update_mask: None,
-    }
-    .encode_to_vec()
-}
-
-/// Removing an agent and changing its secret ask for nothing but its name.
-fn agent(_: &World) -> Vec<u8> {
-    pay::DeleteAgentRequest {
-        name: AGENT.to_owned(),
-    }
-    .encode_to_vec()
-}
-
 /// A method, what a key of another organisation and one of another agent are told, and the request.
-type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
-
-/// The rows of agents that are triggered.
-fn agent_rows() -> Vec<Row> {
-    const REFUSED: Code = Code::PermissionDenied;
-    let rows: [Bound; 9] = [
-        (
-            "/pulpo.pay.v1.AgentService/TriggerAgent",
-            HIDDEN,
-            REFUSED,
-            trigger,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/GetAgentRun",
-            HIDDEN,
-            REFUSED,
-            run,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/ListAgentResults",
-            None,
-            Code::Ok,
-            empty,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/ListAgents",
-            None,
-            Code::Ok,
-            empty,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/RegisterAgent",
-            None,
-            REFUSED,
-            register_agent,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/UpdateAgent",
-            HIDDEN,
-            REFUSED,
-            describe_agent,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/DeleteAgent",
-            HIDDEN,
-            REFUSED,
-            agent,
-        ),
-        (
-            "/pulpo.pay.v1.AgentService/RotateAgentSecret",
-            HIDDEN,
-            REFUSED,
-            agent,
-        ),
-        // The secret signs callbacks of all agents.
-        (
-            "/pulpo.pay.v1.AgentService/RotateCallbackSecret",
-            None,
-            REFUSED,
-            empty,
-        ),
-    ];
-    rows.into_iter().map(bounded).collect()
-}
+pub(super) type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
 
 /// The rows of data, which belongs to no agent, and of reports.
 fn data_rows() -> Vec<Row> {
@@ -351,7 +243,7 @@ fn webhook_rows() -> Vec<Row> {
     rows.into_iter().map(bounded).collect()
 }
 
-fn bounded((method, foreign, bound, ask): Bound) -> Row {
+pub(super) fn bounded((method, foreign, bound, ask): Bound) -> Row {
     Row {
         bound: Some(bound),
         ..row(method, Code::Ok, foreign, ask)
@@ -453,7 +345,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.into_iter()
         .map(bounded)
         .chain(webhook_rows())
-        .chain(agent_rows())
+        .chain(agents::rows())
         .chain(data_rows())
         .collect()
 }

@@ -86,7 +86,7 @@ fn statement() -> String {
         "{MADE} SELECT json_build_object(
     'period', $7::json, 'currency', $2::text,
     'payments', (SELECT count(*) FROM made), 'is_partial', (SELECT count(*) FROM made) >= $6,
-    'settled', (SELECT json_build_object('count', n, 'total', round(all_minor / 100, 2), 'mean', round(mean / 100, 2))
+    'settled', (SELECT json_build_object('count', all_n, 'total', round(all_minor / 100, 2), 'mean', round(mean / 100, 2))
         FROM total),
     'by_counterparty', {counterparties}, 'by_category', {categories}, 'by_tx_type', {types}, 'by_agent', {agents},
     {TAIL}"
@@ -103,7 +103,7 @@ WITH made AS MATERIALIZED (
     AND ($5 IS NULL OR requesting_agent_id = ANY($5)) ORDER BY created_at DESC, seq DESC LIMIT $6
 ), spent AS MATERIALIZED (SELECT * FROM made WHERE status = 'settled'),
 total AS MATERIALIZED (
-    SELECT count(*) AS n, coalesce(sum(amount_minor), 0) AS all_minor, avg(amount_minor) AS mean,
+    SELECT count(*) AS all_n, coalesce(sum(amount_minor), 0) AS all_minor, avg(amount_minor) AS mean,
         stddev_pop(amount_minor) AS deviation FROM spent
 ), parties AS (
     SELECT sum(amount_minor) / (SELECT nullif(all_minor, 0) FROM total) AS share
