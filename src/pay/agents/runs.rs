@@ -120,17 +120,18 @@ impl From<ListedRow> for pb::AgentRun {
 
 /// Whether the organisation has at least so many runs that have not ended.
 pub(super) async fn has_open(conn: &mut Conn, org_id: &str, most: i64) -> QueryResult<bool> {
-    let open = pay_agent_runs::table
+    let last = pay_agent_runs::table
         .filter(
             pay_agent_runs::org_id
                 .eq(org_id)
                 .and(pay_agent_runs::status.eq_any([QUEUED, RUNNING])),
         )
         .select(pay_agent_runs::id)
-        .limit(most)
-        .load::<String>(conn)
-        .await?;
-    Ok(i64::try_from(open.len()).is_ok_and(|open| open >= most))
+        .offset(most - 1)
+        .first::<String>(conn)
+        .await
+        .optional()?;
+    Ok(last.is_some())
 }
 
 /// Stores a new run.

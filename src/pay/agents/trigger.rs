@@ -1,5 +1,7 @@
 //! Queueing runs, and reading them.
 
+use std::time::Duration;
+
 use prost::Message;
 use serde_json::json;
 
@@ -23,6 +25,8 @@ use super::{
 
 /// Runs of one organisation that have not ended.
 const OPEN_MAX: i64 = 1000;
+/// When to try again while there are as many.
+const OPEN_PAUSE: Duration = Duration::from_secs(10);
 /// Runs shown when no limit is given.
 const LIMIT_DEFAULT: i64 = 20;
 /// Most runs shown; higher limits are cut to it.
@@ -80,7 +84,8 @@ async fn queue(
             Kind::RateLimited,
             "TOO_MANY_RUNS",
             format!("{OPEN_MAX} runs of this organization have not ended; wait until some have"),
-        ));
+        )
+        .retry_after(OPEN_PAUSE));
     }
     if order.callback_url.is_some() {
         keys::ensure(conn, &pay.secrets, (org_id, keys::CALLBACKS), now).await?;

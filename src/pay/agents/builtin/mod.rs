@@ -167,3 +167,32 @@ fn narrower(error: Error) -> Error {
         false => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_the_owners_to_change() {
+        let error = |message: &str| {
+            let kind = DatabaseErrorKind::Unknown;
+            Error::from(DieselError::DatabaseError(
+                kind,
+                Box::new(message.to_owned()),
+            ))
+        };
+        let slow = narrower(error("canceling statement due to statement timeout"));
+        assert_eq!(slow.reason, "RUN_TOO_LARGE");
+        assert_eq!(narrower(error("syntax error")).reason, "INTERNAL");
+    }
+
+    #[test]
+    fn every_agent_is_found_by_its_name() {
+        for builtin in Builtin::ALL {
+            assert_eq!(Builtin::of(builtin.name()), Some(builtin));
+        }
+        assert_eq!(Builtin::of("own-agent"), None);
+    }
+}
