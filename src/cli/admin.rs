@@ -19,7 +19,7 @@ use crate::{
         memberships::Role,
         users::UserRole,
     },
-    pay::{admin as pay, money},
+    pay::{admin as pay, agents, money},
     secrets::{
         Secrets,
         rotation::{self, SealedColumn},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What is sealed, all of it: what is missing here stays under its old data key.
-const SEALED: [SealedColumn; 4] = [
+const SEALED: [SealedColumn; 6] = [
     SealedColumn {
         table: "connections",
         column: "secret",
@@ -40,6 +40,8 @@ const SEALED: [SealedColumn; 4] = [
     },
     endpoints::SEALED[0],
     endpoints::SEALED[1],
+    agents::SEALED[0],
+    agents::SEALED[1],
 ];
 
 /// What to do.

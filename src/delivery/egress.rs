@@ -40,7 +40,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the body of a response may take once its status is known.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most of a response's body that is kept, in bytes; the rest is not read.
+/// The most of a response's body that is kept with a delivery, in bytes.
 pub const RESPONSE_BYTES_MAX: usize = 4096;
 /// The most that is read and dropped so that a connection may be used again, in bytes.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
@@ -62,6 +62,8 @@ pub struct Outgoing {
     pub body: Bytes,
     /// How long the exchange may take, up to the status of the response.
     pub timeout: Duration,
+    /// The most of the response's body that is kept, in bytes.
+    pub response_bytes_max: usize,
 }
 
 /// What came of a request.
@@ -80,6 +82,8 @@ pub struct Answer {
     pub status: u16,
     /// The beginning of its body, as text.
     pub body: String,
+    /// Whether that is all of it, and text.
+    pub is_whole: bool,
 }
 
 impl Egress {
@@ -116,15 +120,20 @@ impl Egress {
     /// Sends it. Never fails: what went wrong is part of the exchange.
     pub async fn post(&self, outgoing: Outgoing) -> Exchange {
         let began = Instant::now();
-        let timeout = outgoing.timeout;
+        let (timeout, bytes_max) = (outgoing.timeout, outgoing.response_bytes_max);
         let sent = tokio::time::timeout(timeout, self.send(outgoing)).await;
         let response = match sent {
             Ok(Ok(response)) => {
                 let status = response.status().as_u16();
-                let reading = tokio::time::timeout(BODY_TIMEOUT, beginning(response.into_body()));
+                let reading = beginning(response.into_body(), bytes_max);
                 // The status decides; what is missing of the body is not kept.
-                let body = reading.await.unwrap_or_default();
-                Ok(Answer { status, body })
+                let reading = tokio::time::timeout(BODY_TIMEOUT, reading);
+                let (body, is_whole) = reading.await.unwrap_or_default();
+                Ok(Answer {
+                    status,
+                    body,
+                    is_whole,
+                })
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(format!("no answer within {} seconds", timeout.as_secs())),
@@ -156,22 +165,27 @@ impl Egress {
     }
 }
 
-/// The first bytes of a body as text; stops reading early when there is much more.
-async fn beginning(mut body: Incoming) -> String {
-    let (mut kept, mut read) = (Vec::new(), 0);
-    while let Some(Ok(frame)) = body.frame().await {
+/// The first bytes of a body as text, and whether they are all of it; stops reading early when there is much more.
+async fn beginning(mut body: Incoming, bytes_max: usize) -> (String, bool) {
+    let (mut kept, mut read, mut has_ended) = (Vec::new(), 0, true);
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            has_ended = false;
+            break;
+        };
         let Ok(data) = frame.into_data() else { break };
         read += data.len();
-        let room = RESPONSE_BYTES_MAX - kept.len();
+        let room = bytes_max - kept.len();
         kept.extend_from_slice(&data[..data.len().min(room)]);
-        if read > DRAIN_BYTES_MAX {
+        if read > bytes_max.max(DRAIN_BYTES_MAX) {
             break;
         }
     }
+    let is_whole = has_ended && read <= bytes_max && std::str::from_utf8(&kept).is_ok();
     // Half of a character at the end becomes U+FFFD, which is longer than it.
     let mut text = String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}");
-    text.truncate(text.floor_char_boundary(RESPONSE_BYTES_MAX));
-    text
+    text.truncate(text.floor_char_boundary(bytes_max));
+    (text, is_whole)
 }
 
 /// The causes of an error in words: the innermost one tells most.
@@ -256,6 +270,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(b"{}"),
             timeout: Duration::from_secs(20),
+            response_bytes_max: RESPONSE_BYTES_MAX,
         }
     }
 

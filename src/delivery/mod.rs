@@ -10,13 +10,14 @@
 //!
 //! What differs between APIs (headers, schedule, when to stop) is data: a [`Profile`]. A delivery's way: `fanout` writes it,
 //! `queue` hands it out and records what became of it, `sender` signs (`signature`) and sends it (`egress`, `address`),
-//! `worker` is the loop.
+//! `worker` is the loop. A `letter` goes out at once, beside the queue.
 
 pub mod address;
 pub mod egress;
 pub mod endpoints;
 pub mod fanout;
 pub mod history;
+mod letter;
 pub mod profile;
 pub mod queue;
 pub mod sender;
@@ -25,6 +26,7 @@ mod tally;
 pub mod worker;
 
 pub use egress::Egress;
+pub use letter::Letter;
 pub use profile::Profile;
 pub use sender::Sender;
 pub use worker::Worker;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Egress, Profile,
-    egress::{Answer, Exchange, Outgoing},
+    egress::{Answer, Exchange, Outgoing, RESPONSE_BYTES_MAX},
     endpoints::{self, EndpointRow},
     history::{self, Sent},
     queue::{Attempt, Claimed, ENDPOINT_DISABLED, Next},
@@ -249,6 +249,7 @@ impl Sender {
             headers: headers.clone(),
             body: Bytes::copy_from_slice(parcel.body.as_bytes()),
             timeout: profile.timeout,
+            response_bytes_max: RESPONSE_BYTES_MAX,
         };
         let exchange = self.egress.post(outgoing).await;
         metrics::histogram!("pulpo_delivery_duration_seconds", "api" => profile.api)

@@ -12,7 +12,7 @@ pub struct Sweep {
 }
 
 /// Everything that is swept.
-pub const SWEEPS: [Sweep; 8] = [
+pub const SWEEPS: [Sweep; 9] = [
     // Used and revoked ones too, but not before they expire: showing one again must still revoke its family.
     Sweep {
         name: "refresh_tokens",
@@ -58,6 +58,13 @@ pub const SWEEPS: [Sweep; 8] = [
         statement: "DELETE FROM jobs WHERE ctid = ANY(ARRAY(
             SELECT ctid FROM jobs WHERE finished_at < $1 - interval '90 days' AND state = 'dead'
             ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    },
+    // Those that have not ended stay, however old.
+    Sweep {
+        name: "agent_runs",
+        statement: "DELETE FROM pay_agent_runs WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM pay_agent_runs WHERE completed_at < $1 - interval '90 days'
+            ORDER BY completed_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
     },
     // A replay reaches back as far: it must know what was delivered.
     Sweep {

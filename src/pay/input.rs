@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, NaiveTime, Utc};
 
 use crate::{
+    delivery::address,
     error::{Error, Result, Violation},
     proto::pulpo::r#type::v1::{Decimal, Json},
 };
@@ -79,6 +80,26 @@ impl Input {
             self.fault(field, format!("must have at most {chars_max} characters"));
         } else if value.contains('\0') {
             self.fault(field, "must not contain the character U+0000");
+        }
+    }
+
+    /// The address of a target as it is stored, once it is known to be a good one.
+    pub(super) fn target(
+        &mut self,
+        field: &str,
+        value: Option<&str>,
+        allows_private: bool,
+    ) -> Option<String> {
+        let Some(text) = value.filter(|text| !text.is_empty()) else {
+            self.fault(field, "is required");
+            return None;
+        };
+        match address::target(text, allows_private) {
+            Ok(url) => Some(url.into()),
+            Err(fault) => {
+                self.fault(field, fault);
+                None
+            }
         }
     }
 
@@ -199,7 +220,7 @@ impl Input {
 }
 
 /// The deepest nesting of arrays and objects, without parsing.
-fn depth(json: &str) -> usize {
+pub(super) fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
         match byte {

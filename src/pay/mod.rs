@@ -10,7 +10,7 @@
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
 //!   bound to some agents is shown what concerns these (`listing`), and refused the others.
 //!
-//! What happened reaches others by `webhooks`.
+//! What happened reaches others by `webhooks`; `agents` compute over payments and data, or are called to.
 //!
 //! A request's way: `payments` (rpc) → `request` (read) → `engine` (decide, in groups) → `record` and `settlement` (write). What a
 //! human decides is `review`, what is held `escrow`, what time does to both `lapse`; `history` tells of all of it. `policy_input`
@@ -28,8 +28,8 @@ use crate::{
     delivery,
     lanes::Lanes,
     proto::pulpo::pay::v1::{
-        data_service_server::DataServiceServer, escrow_service_server::EscrowServiceServer,
-        payment_service_server::PaymentServiceServer,
+        agent_service_server::AgentServiceServer, data_service_server::DataServiceServer,
+        escrow_service_server::EscrowServiceServer, payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
         report_service_server::ReportServiceServer, review_service_server::ReviewServiceServer,
         wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
@@ -42,6 +42,7 @@ use compliance::RuleBook;
 use engine::Engine;
 
 pub mod admin;
+pub mod agents;
 mod backtest;
 pub mod compliance;
 pub mod data;
@@ -91,6 +92,19 @@ struct Pay {
 }
 
 impl Pay {
+    fn new(app: &App) -> Self {
+        Self {
+            db: app.db.clone(),
+            clock: app.clock.clone(),
+            rates_scale: app.config.rates.scale,
+            secrets: app.secrets.clone(),
+            sender: app.sender.clone(),
+            rules: app.compliance.clone(),
+            engine: Engine::start(app),
+            backtests: backtest::room(),
+        }
+    }
+
     /// Whether webhooks may go to any address.
     fn allows_private(&self) -> bool {
         self.sender.egress().allows_private()
@@ -99,16 +113,7 @@ impl Pay {
 
 /// Adds the services of payments.
 pub fn register(app: &App, services: &mut Services) {
-    let pay = Pay {
-        db: app.db.clone(),
-        clock: app.clock.clone(),
-        rates_scale: app.config.rates.scale,
-        secrets: app.secrets.clone(),
-        sender: app.sender.clone(),
-        rules: app.compliance.clone(),
-        engine: Engine::start(app),
-        backtests: backtest::room(),
-    };
+    let pay = Pay::new(app);
     services
         .add_service(PlatformServiceServer::new(pay.clone()))
         .add_service(PaymentServiceServer::new(pay.clone()))
@@ -118,6 +123,7 @@ pub fn register(app: &App, services: &mut Services) {
         .add_service(PolicyServiceServer::new(pay.clone()))
         .add_service(WebhookServiceServer::new(pay.clone()))
         .add_service(DataServiceServer::new(pay.clone()))
+        .add_service(AgentServiceServer::new(pay.clone()))
         .add_service(ReportServiceServer::new(pay));
 }
 
@@ -125,5 +131,6 @@ pub fn register(app: &App, services: &mut Services) {
 /// to events into `workers.consumers`.
 pub fn work(app: &App, workers: &mut Workers) {
     lapse::work(app, &mut workers.jobs);
+    agents::work(app, &mut workers.jobs);
     workers.consumers.push(Arc::new(webhooks::Deliveries));
 }

@@ -167,3 +167,48 @@ diesel::table! {
         created_at -> Timestamptz,
     }
 }
+
+diesel::table! {
+    pay_agents (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        name -> Text,
+        url -> Text,
+        description -> Nullable<Text>,
+        timeout_seconds -> Int4,
+        max_attempts -> Int4,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    pay_agent_secrets (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        secret -> Bytea,
+        previous_secret -> Nullable<Bytea>,
+        previous_valid_until -> Nullable<Timestamptz>,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    pay_agent_runs (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        agent -> Text,
+        agent_id -> Nullable<Text>,
+        priority -> Text,
+        input -> Json,
+        payment_agents -> Nullable<Array<Text>>,
+        callback_url -> Nullable<Text>,
+        status -> Text,
+        output -> Nullable<Json>,
+        error -> Nullable<Text>,
+        created_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        completed_at -> Nullable<Timestamptz>,
+    }
+}

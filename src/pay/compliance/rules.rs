@@ -169,6 +169,12 @@ impl RuleBook {
         self.jurisdictions.iter().any(|known| known.is_named(code))
     }
 
+    /// Whether the rule of this id looks for payments that stay below a threshold together.
+    pub fn is_structuring(&self, id: &str) -> bool {
+        let rule = self.rules.iter().find(|rule| rule.id == id);
+        rule.is_some_and(|rule| matches!(rule.test, Test::Structuring { .. }))
+    }
+
     /// Whether some rule looks at payments under this code.
     pub(super) fn has_rules(&self, code: &str) -> bool {
         let covers = |rule: &Rule| rule.jurisdictions.iter().any(|own| own.covers(code));

@@ -1,10 +1,11 @@
-//! `ReportService`: what the precheck found, and what money moved.
+//! `ReportService`: what the precheck found, what money moved, and how runs of agents went.
 //!
-//! A report is about a period, 30 days up to now when none is given, and reads its parts one after the other, so that a
+//! A report on payments is about a period, 30 days up to now when none is given, and reads its parts one after the other, so that a
 //! payment made meanwhile may be in one part and not in another. `totals` holds the sums over payments and wallets,
-//! `compliance` what is counted over predictions.
+//! `compliance` what is counted over predictions, `efficiency` what is counted over runs.
 
 mod compliance;
+mod efficiency;
 mod totals;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,6 +69,16 @@ impl Period {
 
 #[tonic::async_trait]
 impl ReportService for Pay {
+    async fn get_efficiency_report(
+        &self,
+        request: Request<pb::GetEfficiencyReportRequest>,
+    ) -> Result<Response<pb::GetEfficiencyReportResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        Ok(Response::new(
+            efficiency::report(self, &caller, request.get_ref()).await?,
+        ))
+    }
+
     async fn get_compliance_report(
         &self,
         request: Request<pb::GetComplianceReportRequest>,

@@ -104,6 +104,15 @@ pub(super) async fn organizations(
         .await
 }
 
+/// A part of a whole with four decimals; none of nothing.
+pub(super) fn rate(part: i64, whole: i64) -> Option<Decimal> {
+    let (part, whole) = (i128::from(part), i128::from(whole));
+    let rate = (part * 20_000 + whole).checked_div(whole * 2)?;
+    Some(Decimal {
+        value: format!("{}.{:04}", rate / 10_000, rate % 10_000),
+    })
+}
+
 impl Organization {
     pub(super) fn totals(&self, recorded: &Recorded) -> pb::FinancialTotals {
         pb::FinancialTotals {
@@ -118,15 +127,10 @@ impl Organization {
         }
     }
 
-    /// Approved of decided, in ten-thousandths.
+    /// Approved of decided.
     fn approval_rate(&self) -> Option<Decimal> {
         let decided = self.requested - self.undecided;
-        let approved = i128::from(decided - self.denied);
-        let rate =
-            (approved * 20_000 + i128::from(decided)).checked_div(i128::from(decided) * 2)?;
-        Some(Decimal {
-            value: format!("{}.{:04}", rate / 10_000, rate % 10_000),
-        })
+        rate(decided - self.denied, decided)
     }
 
     fn avg_settlement_ms(&self) -> Option<i64> {

@@ -1,7 +1,7 @@
 //! What a valid endpoint is, and which fields a change touches.
 
 use crate::{
-    delivery::{address, endpoints as rows, endpoints::EndpointRow},
+    delivery::{endpoints as rows, endpoints::EndpointRow},
     error::{Error, Result},
     proto::pulpo::pay::v1 as pb,
 };
@@ -22,7 +22,7 @@ pub(super) fn apply(
     for field in fields {
         match *field {
             "url" => {
-                if let Some(url) = url(&mut input, change.url.as_deref(), allows_private) {
+                if let Some(url) = input.target("url", change.url.as_deref(), allows_private) {
                     row.url = url;
                 }
             }
@@ -45,22 +45,6 @@ pub(super) fn apply(
     }
     input.finish()?;
     Ok(row)
-}
-
-/// The address as it is stored: exactly as given, once it is known to be a good one.
-fn url(input: &mut Input, text: Option<&str>, allows_private: bool) -> Option<String> {
-    let text = text.unwrap_or_default();
-    if text.is_empty() {
-        input.fault("url", "is required");
-        return None;
-    }
-    match address::target(text, allows_private) {
-        Ok(url) => Some(url.into()),
-        Err(fault) => {
-            input.fault("url", fault);
-            None
-        }
-    }
 }
 
 /// Each event once, in the order of the document.

@@ -8,7 +8,7 @@ use crate::{delivery::fanout::Message, events::consumer::Event};
 use super::super::{money, time};
 
 /// The version of the bodies.
-const VERSION: &str = "2026-04-01";
+pub(in super::super) const VERSION: &str = "2026-04-01";
 
 /// The document's body.
 #[derive(Serialize)]

@@ -20,6 +20,8 @@ use crate::{
     events::consumer::{Consumer, Event},
 };
 
+pub(super) use messages::VERSION;
+
 /// The events an endpoint may ask for.
 pub const EVENTS: [&str; 8] = [
     "payment.authorized",

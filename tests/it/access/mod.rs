@@ -4,6 +4,7 @@
 //! a payments key gets that is bound to another agent. The access rules themselves come from the contract, so a rule that
 //! is loosened or a method that is added shows here.
 
+mod agents;
 mod pay;
 mod rows;
 mod world;

@@ -9,7 +9,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use super::{
-    Row,
+    Row, agents,
     rows::{HIDDEN, empty, row},
     world::{AGENT, World},
 };
@@ -199,11 +199,11 @@ fn push(_: &World) -> Vec<u8> {
 }
 
 /// A method, what a key of another organisation and one of another agent are told, and the request.
-type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
+pub(super) type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
 
 /// The rows of data, which belongs to no agent, and of reports.
 fn data_rows() -> Vec<Row> {
-    let rows: [Bound; 6] = [
+    let rows: [Bound; 7] = [
         ("/pulpo.pay.v1.DataService/PushData", None, Code::Ok, push),
         (
             "/pulpo.pay.v1.DataService/BulkPushData",
@@ -220,6 +220,12 @@ fn data_rows() -> Vec<Row> {
         ),
         (
             "/pulpo.pay.v1.ReportService/GetComplianceReport",
+            None,
+            Code::Ok,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.ReportService/GetEfficiencyReport",
             None,
             Code::Ok,
             empty,
@@ -296,7 +302,7 @@ fn webhook_rows() -> Vec<Row> {
     rows.into_iter().map(bounded).collect()
 }
 
-fn bounded((method, foreign, bound, ask): Bound) -> Row {
+pub(super) fn bounded((method, foreign, bound, ask): Bound) -> Row {
     Row {
         bound: Some(bound),
         ..row(method, Code::Ok, foreign, ask)
@@ -416,6 +422,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.into_iter()
         .map(bounded)
         .chain(webhook_rows())
+        .chain(agents::rows())
         .chain(data_rows())
         .chain(change_rows())
         .collect()

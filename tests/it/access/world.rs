@@ -39,6 +39,7 @@ pub(super) struct World<'a> {
     pub(super) policy_id: String,
     pub(super) webhook_id: String,
     pub(super) delivery_id: String,
+    pub(super) run_id: String,
     pub(super) stranger_org_id: String,
     pub(super) stranger: User,
 }
@@ -99,6 +100,12 @@ impl<'a> World<'a> {
             .await;
         let delivery_id = tested.expect_status(200).str("/delivery_id").to_owned();
 
+        let agent = serde_json::json!({"name": AGENT, "url": "http://127.0.0.1:9/"});
+        api.post("/agents", &agent).await.expect_status(201);
+        let run = serde_json::json!({"agent": AGENT});
+        let run = api.post("/agents/trigger", &run).await.expect_status(200);
+        let run_id = run.str("/run_id").to_owned();
+
         let now = app.app.clock.now();
         let mut conn = app.app.db.connection().await.unwrap();
         let refresh_token = refresh_tokens::start(&mut conn, owner.id, now)
@@ -131,6 +138,7 @@ impl<'a> World<'a> {
             policy_id,
             webhook_id,
             delivery_id,
+            run_id,
             stranger_org_id,
             stranger,
         }

@@ -81,11 +81,11 @@ impl Route {
     /// The fields that come with the body (or, without one, with the query), under the names the surface prints.
     pub(super) fn fields(&self) -> Vec<(String, FieldDescriptor)> {
         let in_path = self.parameters();
-        // A body that is one field of the request: the change of a policy or of an endpoint.
+        // A body that is one field of the request: the change of a policy, an endpoint or an agent.
         let inner = self
             .request
             .fields()
-            .find(|f| matches!(f.name(), "policy" | "webhook"))
+            .find(|f| matches!(f.name(), "policy" | "webhook" | "agent"))
             .and_then(|field| match field.kind() {
                 Kind::Message(message) => Some(message),
                 _ => None,

@@ -94,7 +94,7 @@ async fn exactly_what_has_expired_by_the_clock_is_swept() {
     let of = |name| report.rows_of(name);
     assert_eq!(
         SWEEPS.map(|sweep| of(sweep.name)),
-        [5, 5, 5, 4, 0, 0, 0, 0],
+        [5, 5, 5, 4, 0, 0, 0, 0, 0],
         "{report}"
     );
     assert_eq!(left(&app).await, [5, 5, 5, 6, 10]);
@@ -205,7 +205,7 @@ async fn a_round_is_bounded_and_ends_when_told() {
     let report = housekeeping(&app, 1).round(&stop).await.unwrap();
     assert_eq!(
         SWEEPS.map(|sweep| report.rows_of(sweep.name)),
-        [100, 100, 100, 100, 100, 0, 0, 0]
+        [100, 100, 100, 100, 100, 0, 0, 0, 0]
     );
     stop.cancel();
     let report = housekeeping(&app, 1).round(&stop).await.unwrap();

@@ -182,6 +182,8 @@ async fn no_sealed_column_is_forgotten() {
         "delivery_endpoints.previous_secret",
         "delivery_endpoints.secret",
         "integrations.secrets",
+        "pay_agent_secrets.previous_secret",
+        "pay_agent_secrets.secret",
     ];
     let others = [
         "api_keys.sha256",

@@ -160,6 +160,34 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         "{summary[{data_type category count latest_at}] total_records}",
     ),
     (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/agents/trigger" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"agent": "market-analyzer", "input": {"region": "northeast"}, "priority": "high"}'"#,
+        200,
+        "{run_id agent status priority created_at}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/agents/status/run_abc123" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{run_id agent status priority input{region} output error created_at started_at completed_at duration_ms}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/agents/results?agent=market-analyzer&limit=10" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{results[{run_id agent status priority input{region} output error created_at started_at completed_at duration_ms}] \
+         count limit}",
+    ),
+    (
+        r#"curl "https://your-instance.pulse.app/pulse-api/reports/efficiency" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{total_runs completed failed success_rate avg_duration_ms \
+         by_agent[{agent total_runs completed failed success_rate avg_duration_ms}]}",
+    ),
+    (
         r#"curl "https://your-instance.pulse.app/pulse-api/reports/compliance" \
   -H "Authorization: Bearer YOUR_API_KEY""#,
         200,
@@ -183,7 +211,12 @@ async fn the_examples_of_the_document_run_as_printed() {
         .post("/payments/request", &invoice())
         .await
         .expect_status(200);
-    // The examples name a transaction and a policy; these get those names.
+    let run = json!({"agent": "market-analyzer", "input": {"region": "northeast"}});
+    desk.api()
+        .post("/agents/trigger", &run)
+        .await
+        .expect_status(200);
+    // The examples name a transaction, a policy and a run; these get those names.
     for statement in [
         "INSERT INTO transactions (org_id, id, requesting_agent_id, counterparty_agent_id, amount_minor, currency, tx_type, \
          metadata, status, settled_at, counted_at, spent_total_minor, created_at) SELECT org_id, 'txn_9f8e7d6c5b4a', requesting_agent_id, \
@@ -193,6 +226,7 @@ async fn the_examples_of_the_document_run_as_printed() {
         "INSERT INTO payment_events (org_id, id, transaction_id, event_type, event_data, created_at) SELECT org_id, id, \
          'txn_9f8e7d6c5b4a', event_type, event_data, created_at FROM payment_events ORDER BY seq",
         "UPDATE policies SET id = 'pol_abc123'",
+        "UPDATE pay_agent_runs SET id = 'run_abc123'",
     ] {
         desk.app.sql(statement).await;
     }

@@ -1,6 +1,7 @@
 //! The payments API, by the chapters of its document.
 
 mod agents;
+mod agents_runs;
 mod backtest;
 mod bounds;
 mod compliance;

@@ -3,7 +3,7 @@
 mod agents;
 mod delivery;
 mod failures;
-mod receiver;
+pub(super) mod receiver;
 mod registration;
 mod replay;
 mod workers;

@@ -19,14 +19,14 @@ use tokio::sync::watch;
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: String,
+pub(crate) struct Received {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 #[derive(Clone)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     count: watch::Sender<usize>,
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Receiver {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let state = State {
             received: Vec::new(),
@@ -83,17 +83,17 @@ impl Receiver {
         Ok(response.body(Full::from(state.text.clone())).unwrap())
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// What came since the last time.
-    pub(super) fn take(&self) -> Vec<Received> {
+    pub(crate) fn take(&self) -> Vec<Received> {
         std::mem::take(&mut self.state.lock().unwrap().received)
     }
 
     /// Waits until this many requests have come in all.
-    pub(super) async fn wait_for(&self, count: usize) {
+    pub(crate) async fn wait_for(&self, count: usize) {
         let mut counts = self.count.subscribe();
         let waiting = counts.wait_for(|come| *come >= count);
         let patience = std::time::Duration::from_secs(60);
@@ -104,35 +104,35 @@ impl Receiver {
     }
 
     /// Answers with these from now on, one each, and then with 200.
-    pub(super) fn answer_with(&self, statuses: &[u16]) {
+    pub(crate) fn answer_with(&self, statuses: &[u16]) {
         self.state.lock().unwrap().answers = statuses.iter().copied().collect();
     }
 
     /// Answers with this one from now on.
-    pub(super) fn always(&self, status: u16) {
+    pub(crate) fn always(&self, status: u16) {
         self.state.lock().unwrap().always = status;
     }
 
-    pub(super) fn text(&self, text: &str) {
+    pub(crate) fn text(&self, text: &str) {
         text.clone_into(&mut self.state.lock().unwrap().text);
     }
 }
 
 impl Received {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
     /// The documented scheme: HMAC-SHA256 of `<timestamp>.<body>` under the secret as it was shown.
     #[track_caller]
-    pub(super) fn is_signed_with(&self, secret: &str) {
+    pub(crate) fn is_signed_with(&self, secret: &str) {
         let signed = format!("{}.{}", self.header("x-pulse-timestamp"), self.body);
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let tag = hmac::sign(&key, signed.as_bytes());
@@ -141,7 +141,7 @@ impl Received {
     }
 
     /// How many of the Standard Webhooks signatures this secret made; its base64 is the key.
-    pub(super) fn standard_signatures_of(&self, secret: &str) -> usize {
+    pub(crate) fn standard_signatures_of(&self, secret: &str) -> usize {
         let (id, at) = (self.header("webhook-id"), self.header("webhook-timestamp"));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(secret).unwrap());
         let tag = hmac::sign(&key, format!("{id}.{at}.{}", self.body).as_bytes());

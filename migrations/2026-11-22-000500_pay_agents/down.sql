@@ -1,0 +1,3 @@
+DROP TABLE pay_agent_runs;
+DROP TABLE pay_agent_secrets;
+DROP TABLE pay_agents;
