@@ -10,7 +10,8 @@
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
 //!   bound to some agents is shown what concerns these (`listing`), and refused the others.
 //!
-//! What happened reaches others by `webhooks`.
+//! What happened reaches others by `webhooks`; whether it is true is asked by `audit` (the ledger) and `reconciliation` (the
+//! records of other systems).
 //!
 //! A request's way: `payments` (rpc) → `request` (read) → `authorize` (decide) → `record` and `settlement` (write). What a
 //! human decides is `review`, what is held `escrow`, what time does to both `lapse`; `history` tells of all of it. `policy_input`
@@ -29,6 +30,7 @@ use crate::{
         data_service_server::DataServiceServer, escrow_service_server::EscrowServiceServer,
         payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
+        reconciliation_service_server::ReconciliationServiceServer,
         report_service_server::ReportServiceServer, review_service_server::ReviewServiceServer,
         wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
     },
@@ -39,6 +41,7 @@ use crate::{
 use compliance::RuleBook;
 
 pub mod admin;
+pub mod audit;
 mod authorize;
 pub mod compliance;
 pub mod data;
@@ -56,6 +59,7 @@ pub mod policies;
 mod policy_change;
 mod policy_input;
 mod policy_service;
+mod reconciliation;
 mod record;
 mod reports;
 mod request;
@@ -109,12 +113,14 @@ pub fn register(app: &App, services: &mut Services) {
         .add_service(PolicyServiceServer::new(pay.clone()))
         .add_service(WebhookServiceServer::new(pay.clone()))
         .add_service(DataServiceServer::new(pay.clone()))
-        .add_service(ReportServiceServer::new(pay));
+        .add_service(ReportServiceServer::new(pay.clone()))
+        .add_service(ReconciliationServiceServer::new(pay));
 }
 
 /// Adds what payments do outside of requests: the kinds of jobs and their schedules go into `workers.jobs`, what reacts
 /// to events into `workers.consumers`.
 pub fn work(app: &App, workers: &mut Workers) {
     lapse::work(app, &mut workers.jobs);
+    reconciliation::work(app, &mut workers.jobs);
     workers.consumers.push(Arc::new(webhooks::Deliveries));
 }
