@@ -130,7 +130,8 @@ impl ReportRow {
 
     /// The document's report.
     pub(super) fn summary(&self) -> pb::ReconciliationReport {
-        let main_minor = self.volumes().first().map_or(0, |v| v.amount_minor);
+        let volumes = self.volumes();
+        let main_minor = volumes.as_slice().first().map_or(0, |v| v.amount_minor);
         let unmatched = self.unmatched_payment_count + self.unmatched_record_count;
         pb::ReconciliationReport {
             id: self.id.clone(),
@@ -152,7 +153,10 @@ impl ReportRow {
         pb::GetReconciliationReportResponse {
             report: Some(self.summary()),
             cause: self.cause.clone(),
-            currency: volumes.first().map(|volume| volume.currency.clone()),
+            currency: volumes
+                .as_slice()
+                .first()
+                .map(|volume| volume.currency.clone()),
             volumes: volumes
                 .into_iter()
                 .map(|volume| pb::ReconciliationVolume {

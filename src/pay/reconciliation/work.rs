@@ -51,7 +51,8 @@ const BATCH_ROWS: usize = 100;
 
 const GIVEN_UP: &str = "The reconciliation was interrupted too often; trigger the period once more";
 
-/// The job of a report. One report of an organisation is made at a time, those somebody asked for first.
+/// The job of a report. One report of an organisation is made at a time; what somebody waits for goes before the daily
+/// reports of other organisations.
 pub(super) fn job(report: &NewReport) -> NewJob {
     NewJob {
         org_id: Some(report.org_id.clone()),

@@ -187,12 +187,21 @@ fn push(_: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
+fn report(world: &World) -> Vec<u8> {
+    pay::GetReconciliationReportRequest {
+        id: world.report_id.clone(),
+        limit: None,
+        offset: None,
+    }
+    .encode_to_vec()
+}
+
 /// A method, what a key of another organisation and one of another agent are told, and the request.
 type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
 
 /// The rows of data, which belongs to no agent, and of reports.
 fn data_rows() -> Vec<Row> {
-    let rows: [Bound; 6] = [
+    let rows: [Bound; 9] = [
         ("/pulpo.pay.v1.DataService/PushData", None, Code::Ok, push),
         (
             "/pulpo.pay.v1.DataService/BulkPushData",
@@ -216,6 +225,25 @@ fn data_rows() -> Vec<Row> {
         // Sums over all agents.
         (
             "/pulpo.pay.v1.ReportService/GetFinancialReport",
+            None,
+            Code::PermissionDenied,
+            empty,
+        ),
+        // Over all agents too.
+        (
+            "/pulpo.pay.v1.ReconciliationService/ListReconciliationReports",
+            None,
+            Code::PermissionDenied,
+            empty,
+        ),
+        (
+            "/pulpo.pay.v1.ReconciliationService/GetReconciliationReport",
+            HIDDEN,
+            Code::PermissionDenied,
+            report,
+        ),
+        (
+            "/pulpo.pay.v1.ReconciliationService/TriggerReconciliation",
             None,
             Code::PermissionDenied,
             empty,

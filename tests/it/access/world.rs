@@ -39,6 +39,8 @@ pub(super) struct World<'a> {
     pub(super) policy_id: String,
     pub(super) webhook_id: String,
     pub(super) delivery_id: String,
+    /// A reconciliation that is being made.
+    pub(super) report_id: String,
     pub(super) stranger_org_id: String,
     pub(super) stranger: User,
 }
@@ -99,6 +101,11 @@ impl<'a> World<'a> {
             .await;
         let delivery_id = tested.expect_status(200).str("/delivery_id").to_owned();
 
+        let triggered = api
+            .post("/reconciliation/trigger", &serde_json::json!({}))
+            .await
+            .expect_status(200);
+
         let now = app.app.clock.now();
         let mut conn = app.app.db.connection().await.unwrap();
         let refresh_token = refresh_tokens::start(&mut conn, owner.id, now)
@@ -131,6 +138,7 @@ impl<'a> World<'a> {
             policy_id,
             webhook_id,
             delivery_id,
+            report_id: triggered.str("/report_id").to_owned(),
             stranger_org_id,
             stranger,
         }

@@ -1,6 +1,7 @@
 //! The payments API, by the chapters of its document.
 
 mod agents;
+mod audit;
 mod bounds;
 mod compliance;
 mod curl;
@@ -15,6 +16,7 @@ mod model;
 mod payments;
 mod platform;
 mod policies;
+mod reconciliation;
 mod refusals;
 mod reports;
 mod reviews;
