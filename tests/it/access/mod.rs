@@ -5,6 +5,7 @@
 //! is loosened or a method that is added shows here.
 
 mod pay;
+mod pay_data;
 mod rows;
 mod world;
 
