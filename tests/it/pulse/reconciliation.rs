@@ -318,7 +318,7 @@ async fn a_report_is_taken_over_from_a_worker_that_died_and_written_once() {
     assert_eq!(made["report"]["status"], "completed");
     assert_eq!(made["report"]["total_transactions"], 1);
 
-    // The same job once more, in another organisation's words: the report has ended.
+    // The same job once more: the report has ended.
     desk.pay(json!({"amount": 10})).await.expect_status(200);
     let again = "INSERT INTO jobs (org_id, kind, payload, run_at, created_at) SELECT org_id, kind, payload, run_at, \
          created_at FROM jobs WHERE kind = 'pay_reconciliation'";
