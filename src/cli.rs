@@ -8,6 +8,7 @@ mod console;
 mod credentials;
 mod demo;
 mod installation;
+mod ledger;
 mod openapi;
 mod process;
 mod routes;
@@ -69,7 +70,7 @@ enum Command {
         #[arg(long, value_parser = openapi::surface_parser())]
         surface: Option<SurfaceName>,
     },
-    /// Creates organisations, users, keys, wallets and connections; prints secrets once.
+    /// Creates organisations, users, keys, wallets and connections, printing secrets once; verifies the ledger.
     Admin {
         #[command(flatten)]
         target: Target,

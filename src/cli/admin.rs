@@ -1,4 +1,5 @@
-//! `pulpo admin`: what an operator creates and rotates, by the same rules as at the doors. Every command prints one JSON object.
+//! `pulpo admin`: what an operator creates, rotates and verifies, by the same rules as at the doors. Every command prints one
+//! JSON object, `verify-ledger` when it is asked to.
 
 use anyhow::{Context, Result, anyhow};
 use chrono::TimeDelta;
@@ -6,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::console;
+use super::{console, ledger};
 use crate::{
     clock::Clock,
     config::Config,
@@ -150,6 +151,15 @@ pub(super) enum Admin {
         #[arg(long, default_value_t = 90)]
         max_age_days: u32,
     },
+    /// Sums up the ledger again and names every fault; fails when there is one.
+    VerifyLedger {
+        /// Only this organisation; all when absent.
+        #[arg(long)]
+        org: Option<String>,
+        /// Prints a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The APIs that have keys.
@@ -233,6 +243,9 @@ pub(super) async fn run(command: Admin, config: &Config, url: &str) -> Result<()
         Admin::Connection { .. } => create_connection(&db, &clock, config, command).await?,
         Admin::RotateSecrets { max_age_days } => {
             rotate_secrets(&db, &clock, config, max_age_days).await?
+        }
+        Admin::VerifyLedger { org, json } => {
+            return ledger::verify(&db, org.as_deref(), json).await;
         }
     };
     console::line(&serde_json::to_string_pretty(&created)?)

@@ -10,7 +10,8 @@
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
 //!   bound to some agents is shown what concerns these (`listing`), and refused the others.
 //!
-//! What happened reaches others by `webhooks`; `agents` compute over payments and data, or are called to.
+//! What happened reaches others by `webhooks`; `agents` compute over payments and data, or are called to; whether it is true
+//! is asked by `audit` (the ledger) and `reconciliation` (the records of other systems).
 //!
 //! A request's way: `payments` (rpc) → `request` (read) → `engine` (decide, in groups) → `record` and `settlement` (write). What a
 //! human decides is `review`, what is held `escrow`, what time does to both `lapse`; `history` tells of all of it. `policy_input`
@@ -31,6 +32,7 @@ use crate::{
         agent_service_server::AgentServiceServer, data_service_server::DataServiceServer,
         escrow_service_server::EscrowServiceServer, payment_service_server::PaymentServiceServer,
         platform_service_server::PlatformServiceServer, policy_service_server::PolicyServiceServer,
+        reconciliation_service_server::ReconciliationServiceServer,
         report_service_server::ReportServiceServer, review_service_server::ReviewServiceServer,
         wallet_service_server::WalletServiceServer, webhook_service_server::WebhookServiceServer,
     },
@@ -43,6 +45,7 @@ use engine::Engine;
 
 pub mod admin;
 pub mod agents;
+pub mod audit;
 mod backtest;
 pub mod compliance;
 pub mod data;
@@ -61,6 +64,7 @@ pub mod policies;
 mod policy_change;
 mod policy_input;
 mod policy_service;
+mod reconciliation;
 mod record;
 mod reports;
 mod request;
@@ -124,6 +128,7 @@ pub fn register(app: &App, services: &mut Services) {
         .add_service(WebhookServiceServer::new(pay.clone()))
         .add_service(DataServiceServer::new(pay.clone()))
         .add_service(AgentServiceServer::new(pay.clone()))
+        .add_service(ReconciliationServiceServer::new(pay.clone()))
         .add_service(ReportServiceServer::new(pay));
 }
 
@@ -132,5 +137,6 @@ pub fn register(app: &App, services: &mut Services) {
 pub fn work(app: &App, workers: &mut Workers) {
     lapse::work(app, &mut workers.jobs);
     agents::work(app, &mut workers.jobs);
+    reconciliation::work(app, &mut workers.jobs);
     workers.consumers.push(Arc::new(webhooks::Deliveries));
 }

@@ -212,3 +212,61 @@ diesel::table! {
         completed_at -> Nullable<Timestamptz>,
     }
 }
+
+diesel::table! {
+    reconciliation_reports (org_id, id) {
+        org_id -> Text,
+        id -> Text,
+        seq -> Int8,
+        cause -> Text,
+        period_start -> Timestamptz,
+        period_end -> Timestamptz,
+        status -> Text,
+        total_transactions -> Int8,
+        matched_count -> Int8,
+        unmatched_payment_count -> Int8,
+        unmatched_record_count -> Int8,
+        discrepancy_count -> Int8,
+        anomaly_count -> Int8,
+        ledger_fault_count -> Int8,
+        volumes -> Jsonb,
+        failure -> Nullable<Text>,
+        created_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    reconciliation_items (org_id, report_id, kind, place) {
+        org_id -> Text,
+        report_id -> Text,
+        kind -> Text,
+        place -> Int4,
+        reason -> Text,
+        transaction_id -> Nullable<Text>,
+        record_id -> Nullable<Text>,
+        reference_id -> Nullable<Text>,
+        amount_minor -> Nullable<Int8>,
+        currency -> Nullable<Text>,
+        record_amount_minor -> Nullable<Int8>,
+        record_currency -> Nullable<Text>,
+        occurred_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    reconciliation_anomalies (org_id, report_id, place) {
+        org_id -> Text,
+        report_id -> Text,
+        place -> Int4,
+        #[sql_name = "type"]
+        kind -> Text,
+        severity -> Text,
+        subject -> Text,
+        currency -> Nullable<Text>,
+        count -> Int8,
+        amount_minor -> Nullable<Int8>,
+        measure -> Nullable<Int8>,
+        detail -> Text,
+    }
+}

@@ -101,7 +101,7 @@ impl ReportService for Pay {
 }
 
 /// Sums over all agents are not for keys bound to some of them.
-fn require_all_agents(caller: &Caller) -> Result<()> {
+pub(super) fn require_all_agents(caller: &Caller) -> Result<()> {
     match caller.agents()? {
         None => Ok(()),
         Some(_) => Err(Error::forbidden(

@@ -6,6 +6,7 @@
 
 mod agents;
 mod pay;
+mod pay_data;
 mod rows;
 mod world;
 

@@ -1,15 +1,12 @@
 //! The rows of payments.
 
 use prost::Message;
-use pulpo::proto::pulpo::{
-    pay::v1 as pay,
-    r#type::v1::{Decimal, Json},
-};
+use pulpo::proto::pulpo::{pay::v1 as pay, r#type::v1::Decimal};
 use tonic::Code;
 use uuid::Uuid;
 
 use super::{
-    Row, agents,
+    Row, agents, pay_data,
     rows::{HIDDEN, empty, row},
     world::{AGENT, World},
 };
@@ -183,63 +180,8 @@ fn delivery(world: &World) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn push(_: &World) -> Vec<u8> {
-    pay::PushDataRequest {
-        source: "erp".to_owned(),
-        data_type: "invoices".to_owned(),
-        records: vec![pay::NewDataRecord {
-            external_id: "INV-1".to_owned(),
-            data: Some(Json {
-                text: "{}".to_owned(),
-            }),
-            category: None,
-        }],
-    }
-    .encode_to_vec()
-}
-
 /// A method, what a key of another organisation and one of another agent are told, and the request.
 pub(super) type Bound = (&'static str, Option<Code>, Code, fn(&World) -> Vec<u8>);
-
-/// The rows of data, which belongs to no agent, and of reports.
-fn data_rows() -> Vec<Row> {
-    let rows: [Bound; 7] = [
-        ("/pulpo.pay.v1.DataService/PushData", None, Code::Ok, push),
-        (
-            "/pulpo.pay.v1.DataService/BulkPushData",
-            None,
-            Code::Ok,
-            push,
-        ),
-        ("/pulpo.pay.v1.DataService/QueryData", None, Code::Ok, empty),
-        (
-            "/pulpo.pay.v1.DataService/SummarizeData",
-            None,
-            Code::Ok,
-            empty,
-        ),
-        (
-            "/pulpo.pay.v1.ReportService/GetComplianceReport",
-            None,
-            Code::Ok,
-            empty,
-        ),
-        (
-            "/pulpo.pay.v1.ReportService/GetEfficiencyReport",
-            None,
-            Code::Ok,
-            empty,
-        ),
-        // Sums over all agents.
-        (
-            "/pulpo.pay.v1.ReportService/GetFinancialReport",
-            None,
-            Code::PermissionDenied,
-            empty,
-        ),
-    ];
-    rows.into_iter().map(bounded).collect()
-}
 
 /// The rows of webhooks, as in [`rows`].
 fn webhook_rows() -> Vec<Row> {
@@ -423,7 +365,7 @@ pub(super) fn rows() -> Vec<Row> {
         .map(bounded)
         .chain(webhook_rows())
         .chain(agents::rows())
-        .chain(data_rows())
+        .chain(pay_data::rows())
         .chain(change_rows())
         .collect()
 }

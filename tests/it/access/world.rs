@@ -40,6 +40,8 @@ pub(super) struct World<'a> {
     pub(super) webhook_id: String,
     pub(super) delivery_id: String,
     pub(super) run_id: String,
+    /// A reconciliation that is being made.
+    pub(super) report_id: String,
     pub(super) stranger_org_id: String,
     pub(super) stranger: User,
 }
@@ -105,6 +107,10 @@ impl<'a> World<'a> {
         let run = serde_json::json!({"agent": AGENT});
         let run = api.post("/agents/trigger", &run).await.expect_status(200);
         let run_id = run.str("/run_id").to_owned();
+        let triggered = api
+            .post("/reconciliation/trigger", &serde_json::json!({}))
+            .await
+            .expect_status(200);
 
         let now = app.app.clock.now();
         let mut conn = app.app.db.connection().await.unwrap();
@@ -139,6 +145,7 @@ impl<'a> World<'a> {
             webhook_id,
             delivery_id,
             run_id,
+            report_id: triggered.str("/report_id").to_owned(),
             stranger_org_id,
             stranger,
         }

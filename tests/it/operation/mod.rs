@@ -2,7 +2,7 @@
 
 mod housekeeping;
 mod postgres;
-mod program;
+pub(crate) mod program;
 mod roles;
 mod rotation;
 mod traces;

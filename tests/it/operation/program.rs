@@ -11,7 +11,7 @@ use std::{
 pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A command of the program on free ports, without what the environment says.
-pub(super) fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pulpo"));
     command.args(arguments);
     for (name, _) in std::env::vars() {

@@ -119,6 +119,21 @@ const EXAMPLES: &[(&str, u16, &str)] = &[
         "{deleted soft}",
     ),
     (
+        r#"curl "https://your-instance.pulse.app/pulse-api/reconciliation?date_from=2026-04-01" \
+  -H "Authorization: Bearer YOUR_API_KEY""#,
+        200,
+        "{reports[{id report_period_start report_period_end total_transactions matched_count unmatched_count \
+         discrepancy_count total_volume status created_at}] count limit offset}",
+    ),
+    (
+        r#"curl -X POST "https://your-instance.pulse.app/pulse-api/reconciliation/trigger" \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{"period_start": "2026-04-08T00:00:00Z", "period_end": "2026-04-14T23:59:59Z"}'"#,
+        200,
+        "{triggered report_id status period_start period_end}",
+    ),
+    (
         r#"curl "https://your-instance.pulse.app/pulse-api/health""#,
         200,
         "{status version timestamp}",
@@ -214,6 +229,10 @@ async fn the_examples_of_the_document_run_as_printed() {
     let run = json!({"agent": "market-analyzer", "input": {"region": "northeast"}});
     desk.api()
         .post("/agents/trigger", &run)
+        .await
+        .expect_status(200);
+    desk.api()
+        .post("/reconciliation/trigger", &json!({}))
         .await
         .expect_status(200);
     // The examples name a transaction, a policy and a run; these get those names.

@@ -2,6 +2,7 @@
 
 mod agents;
 mod agents_runs;
+mod audit;
 mod backtest;
 mod bounds;
 mod compliance;
@@ -17,6 +18,7 @@ mod model;
 mod payments;
 mod platform;
 mod policies;
+mod reconciliation;
 mod refusals;
 mod reports;
 mod reviews;
