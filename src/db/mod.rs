@@ -10,8 +10,13 @@ pub mod wake;
 
 use std::{sync::Arc, time::Duration};
 
+use bb8::QueueStrategy;
+use diesel::result::Error as DieselError;
 use diesel_async::{
-    AsyncPgConnection, SimpleAsyncConnection, pooled_connection::AsyncDieselConnectionManager,
+    AsyncPgConnection, SimpleAsyncConnection,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
+    },
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -44,9 +49,22 @@ pub struct Db {
 impl Db {
     /// A pool of up to `size` connections to `url` (a `postgres://` URL or key=value pairs). Nothing is connected yet.
     pub fn new(url: &str, size: u32) -> Self {
-        let manager = AsyncDieselConnectionManager::new(url);
+        let mut config = ManagerConfig::default();
+        // What is closed is known without asking the server.
+        config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|conn: &mut Conn| {
+            let is_broken = conn.is_broken();
+            Box::pin(async move {
+                match is_broken {
+                    true => Err(DieselError::BrokenTransactionManager),
+                    false => Ok(()),
+                }
+            })
+        }));
+        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         let pool = bb8::Pool::builder()
             .max_size(size)
+            // The one used last has its statements prepared.
+            .queue_strategy(QueueStrategy::Lifo)
             .connection_timeout(ACQUIRE_TIMEOUT)
             .build_unchecked(manager);
         Self {

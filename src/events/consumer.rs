@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    db::{Conn, Db, Topic},
+    db::{Conn, Db, Topic, prepared::prepared},
     error::Result,
 };
 
@@ -29,6 +29,8 @@ use crate::{
 const BATCH_EVENTS: i64 = 500;
 /// How often a consumer looks by itself.
 const POLL: Duration = Duration::from_secs(1);
+/// How long more events are waited for once there is one: under load a transaction reads those of many.
+const GATHER: Duration = Duration::from_millis(5);
 /// How soon it looks again while events wait for an older transaction to end.
 const POLL_OPEN: Duration = Duration::from_millis(4);
 /// How long it pauses after a failure.
@@ -153,7 +155,7 @@ impl Reader {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
-                _ = written.changed(), if !is_failing => {}
+                _ = written.changed(), if !is_failing => tokio::time::sleep(GATHER).await,
             }
         }
     }
@@ -232,11 +234,10 @@ fn wanted(row: Row) -> Option<Event> {
 async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<Cursor>> {
     const LOCK: &str = "SELECT from_xid::text::bigint AS from_xid, to_xid::text::bigint AS to_xid, after_seq, \
          pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS open_xid, \
-         EXISTS (SELECT 1 FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())) AS is_waiting \
+         coalesce((SELECT xid FROM events ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmin(pg_current_snapshot()), false) AS is_waiting \
          FROM event_cursors WHERE consumer = $1 FOR UPDATE SKIP LOCKED";
     let load = async |conn: &mut Conn| {
-        diesel::sql_query(LOCK)
-            .bind::<Text, _>(name)
+        prepared(LOCK, |query| query.bind::<Text, _>(name))
             .get_result::<Cursor>(conn)
             .await
             .optional()
@@ -258,37 +259,36 @@ async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<
 /// The next events of the window, in the order of writing. The first page of a window is found by its transactions, so that
 /// nothing older is read; where to go on from there is known.
 async fn page(conn: &mut Conn, cursor: &Cursor, kinds: &[&str]) -> Result<Vec<Row>> {
-    const COLUMNS: &str = "seq, org_id, kind, subject, created_at, CASE WHEN kind = ANY($5) THEN payload END AS payload";
-    const WINDOW: &str = "xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3";
-    let statement = if cursor.after_seq == 0 && cursor.from_xid > 0 {
-        format!(
-            "WITH whole AS MATERIALIZED (SELECT seq FROM events WHERE {WINDOW}), \
-             page AS MATERIALIZED (SELECT seq FROM whole ORDER BY seq LIMIT $4) \
-             SELECT {COLUMNS} FROM events WHERE seq IN (SELECT seq FROM page) ORDER BY seq"
-        )
-    } else {
-        format!("SELECT {COLUMNS} FROM events WHERE {WINDOW} ORDER BY seq LIMIT $4")
-    };
-    Ok(diesel::sql_query(statement)
-        .bind::<Text, _>(cursor.from_xid.to_string())
-        .bind::<Text, _>(cursor.to_xid.to_string())
-        .bind::<BigInt, _>(cursor.after_seq)
-        .bind::<BigInt, _>(BATCH_EVENTS)
-        .bind::<Array<Text>, _>(kinds)
-        .load(conn)
-        .await?)
+    const FIRST: &str = "WITH whole AS MATERIALIZED (SELECT seq FROM events \
+        WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3), \
+        page AS MATERIALIZED (SELECT seq FROM whole ORDER BY seq LIMIT $4) \
+        SELECT seq, org_id, kind, subject, created_at, CASE WHEN kind = ANY($5) THEN payload END AS payload \
+        FROM events WHERE seq IN (SELECT seq FROM page) ORDER BY seq";
+    const NEXT: &str = "SELECT seq, org_id, kind, subject, created_at, CASE WHEN kind = ANY($5) THEN payload END AS payload \
+        FROM events WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3 ORDER BY seq LIMIT $4";
+    let is_first = cursor.after_seq == 0 && cursor.from_xid > 0;
+    let rows = prepared(if is_first { FIRST } else { NEXT }, |query| {
+        query
+            .bind::<Text, _>(cursor.from_xid.to_string())
+            .bind::<Text, _>(cursor.to_xid.to_string())
+            .bind::<BigInt, _>(cursor.after_seq)
+            .bind::<BigInt, _>(BATCH_EVENTS)
+            .bind::<Array<Text>, _>(kinds)
+    });
+    Ok(rows.load(conn).await?)
 }
 
 async fn advance(conn: &mut Conn, name: &str, cursor: &Cursor, now: DateTime<Utc>) -> Result<()> {
-    diesel::sql_query(
-        "UPDATE event_cursors SET from_xid = $2::text::xid8, to_xid = $3::text::xid8, after_seq = $4, \
-         updated_at = $5 WHERE consumer = $1",
-    )
-    .bind::<Text, _>(name)
-    .bind::<Text, _>(cursor.from_xid.to_string())
-    .bind::<Text, _>(cursor.to_xid.to_string())
-    .bind::<BigInt, _>(cursor.after_seq)
-    .bind::<Timestamptz, _>(now)
+    const ADVANCE: &str = "UPDATE event_cursors SET from_xid = $2::text::xid8, to_xid = $3::text::xid8, after_seq = $4, \
+        updated_at = $5 WHERE consumer = $1";
+    prepared(ADVANCE, |query| {
+        query
+            .bind::<Text, _>(name)
+            .bind::<Text, _>(cursor.from_xid.to_string())
+            .bind::<Text, _>(cursor.to_xid.to_string())
+            .bind::<BigInt, _>(cursor.after_seq)
+            .bind::<Timestamptz, _>(now)
+    })
     .execute(conn)
     .await?;
     Ok(())

@@ -22,7 +22,7 @@ use crate::{
 
 pub mod chain;
 
-use chain::Link;
+use chain::Head;
 
 /// Why money moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +167,19 @@ pub async fn post(
     postings: &[Posting],
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    if postings.is_empty() {
-        return Ok(());
-    }
-    let mut head = chain::lock(conn, org_id).await?;
-    let links: Vec<Link> = postings
+    let head = chain::lock(conn, org_id).await?;
+    extend(conn, org_id, head, postings, now).await
+}
+
+/// [`post`] with the head of the chain locked before.
+pub async fn extend(
+    conn: &Conn,
+    org_id: &str,
+    mut head: Head,
+    postings: &[Posting],
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    let links: Vec<Head> = postings
         .iter()
         .map(|posting| head.add(org_id, posting, now))
         .collect();
@@ -187,7 +195,7 @@ async fn insert_journals(
     mut conn: &Conn,
     org_id: &str,
     postings: &[Posting],
-    links: &[Link],
+    links: &[Head],
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
     const INSERT: &str = "INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash) \

@@ -16,6 +16,7 @@ use crate::{
 use super::{
     compliance::{self, Prediction, Status},
     decision::{self, PolicySnapshot, Reason, Verdict},
+    engine::book::Book,
     escrow::{self, EscrowRow},
     history::{self, Subject, What},
     request::Payment,
@@ -115,12 +116,12 @@ fn answered(status: &'static str) -> &'static str {
     }
 }
 
-/// Stores new payments of an organisation with their outcomes, in their order, and words the answers; the caller moves
-/// the money in the same transaction.
+/// Stores new payments of an organisation with their outcomes, in their order, moves their money, and words the answers.
 pub(super) async fn store(
     conn: &Conn,
     org_id: &str,
     outcomes: &[Outcome<'_>],
+    book: &Book<'_>,
     now: DateTime<Utc>,
 ) -> Result<Vec<pb::RequestPaymentResponse>> {
     if outcomes.is_empty() {
@@ -129,13 +130,18 @@ pub(super) async fn store(
     let authorizations: Vec<AuthorizationRow> = outcomes.iter().map(authorization).collect();
     let rows = outcomes.iter().map(new_transaction);
     let rows = rows.collect::<Result<Vec<_>>>()?;
-    transactions::insert_all(conn, org_id, &rows, now).await?;
+    // Everything else refers to the transactions; statements that are joined are sent together.
+    try_join!(
+        async { Ok(transactions::insert_all(conn, org_id, &rows, now).await?) },
+        book.open_wallets(conn),
+    )?;
     try_join!(
         async {
             let inserted = transactions::insert_authorizations(conn, org_id, &authorizations, now);
             Ok(inserted.await?)
         },
         tell(conn, org_id, outcomes, None, now),
+        book.store(conn),
     )?;
     let replies = outcomes.iter().zip(authorizations);
     Ok(replies

@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
         options,
     };
     let mut report = Report::default();
-    let pgbench = PgBench::new(&bench.site.database()?).await?;
+    let pgbench = PgBench::new()?;
     if bench.wants("throughput") {
         bench.throughput(&pgbench, &mut report).await?;
     }

@@ -1,4 +1,4 @@
-//! `pgbench` on the same Postgres, in a database of its own.
+//! `pgbench` on a Postgres with the same program and settings as the server's.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,31 +7,38 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use pulpo::db::builtin::{BuiltIn, Options};
+use tempfile::TempDir;
 
-use crate::load;
+use crate::{load, site};
 
-/// The program and where its database is.
+/// Connections its server takes: those of the clients.
+const CONNECTIONS: u32 = 64;
+
+/// The program and its database.
 pub(crate) struct PgBench {
     program: PathBuf,
     host: String,
+    _server: BuiltIn,
+    _folder: TempDir,
 }
 
 impl PgBench {
-    /// Finds `pgbench` beside the newest Postgres, and makes the database. `url` is the server's.
-    pub(crate) async fn new(url: &str) -> Result<Self> {
-        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
-        let connection = tokio::spawn(connection);
-        client.batch_execute("CREATE DATABASE bench").await?;
-        drop(client);
-        connection.await??;
-        let host = url
-            .split('\'')
-            .nth(1)
-            .context("the built-in server has a socket folder")?
-            .to_owned();
+    /// Starts a Postgres of its own, as the server's but for the number of connections.
+    pub(crate) fn new() -> Result<Self> {
+        let folder = site::folder()?;
+        let options = Options {
+            pool_size: CONNECTIONS,
+            ..Options::default()
+        };
+        let server = BuiltIn::start(&folder.path().join("data"), &options)?;
+        let url = server.url();
+        let host = url.split('\'').nth(1);
         Ok(Self {
             program: program()?,
-            host,
+            host: host.context("the server has a socket folder")?.to_owned(),
+            _server: server,
+            _folder: folder,
         })
     }
 
@@ -97,7 +104,7 @@ impl PgBench {
         let output = Command::new(&self.program)
             .args(["-h", &self.host, "-U", "pulpo"])
             .args(arguments)
-            .arg("bench")
+            .arg("pulpo")
             .output()?;
         if !output.status.success() {
             bail!("pgbench: {}", String::from_utf8_lossy(&output.stderr));

@@ -33,12 +33,7 @@ pub(crate) struct Site {
 impl Site {
     /// Starts a server in an empty folder, and opens the wallets.
     pub(crate) async fn open(program: &Path) -> Result<Self> {
-        let folder = TempDir::new()?;
-        // The server of a built-in Postgres runs as another user.
-        std::fs::set_permissions(
-            folder.path(),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )?;
+        let folder = folder()?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let program = program.canonicalize()?;
         let server = start(&program, folder.path(), port)?;
@@ -76,11 +71,6 @@ impl Site {
         Client::connect(self.port, &self.key).await
     }
 
-    /// Where its Postgres is.
-    pub(crate) fn database(&self) -> Result<String> {
-        pulpo::db::builtin::running_url(&self.data()).context("the database does not run")
-    }
-
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -94,7 +84,7 @@ impl Site {
         Ok(())
     }
 
-    /// Runs an admin command, and answers the word of its output that begins with `prefix`.
+    /// Runs an admin command, and answers the longest word of its output that begins with `prefix`.
     fn admin(&self, arguments: &[&str], prefix: &str) -> Result<String> {
         let output = Command::new(&self.program)
             .args(["admin", "--data-dir"])
@@ -104,7 +94,8 @@ impl Site {
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        match words.into_iter().find(|word| word.starts_with(prefix)) {
+        let named = words.filter(|word| word.starts_with(prefix));
+        match named.max_by_key(|word| word.len()) {
             Some(word) => Ok(word.to_owned()),
             None => bail!(
                 "admin {arguments:?} printed {text} {}",
@@ -173,6 +164,16 @@ fn start(program: &Path, folder: &Path, port: u16) -> Result<Child> {
     command
         .spawn()
         .context("the program does not start; build it first")
+}
+
+/// An empty folder that the user Postgres runs as may enter.
+pub(crate) fn folder() -> Result<TempDir> {
+    let folder = TempDir::new()?;
+    std::fs::set_permissions(
+        folder.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )?;
+    Ok(folder)
 }
 
 /// The name of an agent.

@@ -54,6 +54,9 @@ pub(super) fn start(launch: &Launch, is_cancelled: &dyn Fn() -> bool) -> Result<
             "-c",
             "synchronous_commit=on",
             "-c",
+            // Statements are short: compiling them takes longer than running them.
+            "jit=off",
+            "-c",
             "log_destination=stderr",
             "-c",
         ])

@@ -7,10 +7,12 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use diesel::QueryResult;
+use diesel_async::RunQueryDsl;
 use futures_util::try_join;
 
 use crate::{
-    db::{Conn, transaction},
+    db::{Conn, prepared::prepared, transaction},
     error::{Error, Result},
     ids,
 };
@@ -19,7 +21,10 @@ use super::super::{
     compliance::{self, Check, Prediction, RuleBook, Subject},
     decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
     escrow::EscrowRow,
-    ledger::{self, Posting},
+    ledger::{
+        self, Posting,
+        chain::{self, Head},
+    },
     policies,
     record::Outcome,
     request::Payment,
@@ -53,6 +58,8 @@ pub(in crate::pay) struct Book<'a> {
     opened: Vec<WalletKey>,
     changed: BTreeSet<WalletKey>,
     postings: Vec<Posting>,
+    /// The end of the ledger's chain, when it is locked.
+    head: Option<Head>,
 }
 
 /// What the compliance prechecks have to know of the past, by the place of the payment.
@@ -86,9 +93,10 @@ impl<'a> Book<'a> {
             opened: Vec::new(),
             changed: BTreeSet::new(),
             postings: Vec::new(),
+            head: None,
         };
         book.read_parties(conn, read).await?;
-        book.read_past(conn).await?;
+        book.read_past(conn, read).await?;
         Ok(book)
     }
 
@@ -120,7 +128,8 @@ impl<'a> Book<'a> {
                 Read::Preview => wallets::find_all(conn, &wallet_keys).await,
             }
         };
-        (self.wallets, self.policies, self.organizations) = try_join!(
+        ((), self.wallets, self.policies, self.organizations) = try_join!(
+            plan_once(conn),
             find_wallets,
             policies::in_force(conn, &agents),
             policies::existing_organizations(conn, &others),
@@ -130,7 +139,7 @@ impl<'a> Book<'a> {
 
     /// The windows and what the prechecks count: statements of their own, because only those begun after the wallets were
     /// locked see what others committed before.
-    async fn read_past(&mut self, conn: &Conn) -> Result<()> {
+    async fn read_past(&mut self, conn: &Conn, read: Read) -> Result<()> {
         let keys: BTreeSet<(&str, &str)> = self
             .payments
             .iter()
@@ -148,9 +157,16 @@ impl<'a> Book<'a> {
             .flat_map(|check| check.bands.iter().map(|band| (&check.subject, band)))
             .collect();
         let started = Instant::now();
-        let (spent, counted) = try_join!(
+        let lock_head = async {
+            match read {
+                Read::Locked => chain::lock(conn, self.org_id).await.map(Some),
+                Read::Preview => Ok(None),
+            }
+        };
+        let (spent, counted, head) = try_join!(
             windows::spent(conn, self.org_id, &keys, decision::window_starts(self.now)),
             compliance::count_earlier(conn, self.org_id, &bands, self.now),
+            lock_head,
         )?;
         let mut counted = counted.into_iter();
         let mut counts = Counts::default();
@@ -163,7 +179,7 @@ impl<'a> Book<'a> {
                 counts.of.insert(place, own);
             }
         }
-        (self.spent, self.counts) = (spent, counts);
+        (self.spent, self.counts, self.head) = (spent, counts, head);
         Ok(())
     }
 
@@ -345,21 +361,42 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
+    /// Opens the wallets of those who are paid for the first time; before [`Book::store`].
+    pub(in crate::pay) async fn open_wallets(&self, conn: &Conn) -> Result<()> {
+        let opened = self.rows(self.opened.iter());
+        match wallets::insert_all(conn, &opened).await? < opened.len() {
+            true => Err(transaction::again("a wallet was opened by another request")),
+            false => Ok(()),
+        }
+    }
+
     /// Writes wallets and ledger; the transactions of the payments must have been written.
     pub(in crate::pay) async fn store(&self, conn: &Conn) -> Result<()> {
-        let rows = |keys: &mut dyn Iterator<Item = &WalletKey>| -> Vec<WalletRow> {
-            keys.filter_map(|key| self.wallets.get(key))
-                .cloned()
-                .collect()
-        };
-        let opened = rows(&mut self.opened.iter());
-        if wallets::insert_all(conn, &opened).await? < opened.len() {
-            return Err(transaction::again("a wallet was opened by another request"));
+        if self.postings.is_empty() {
+            return Ok(());
         }
-        wallets::store(conn, &rows(&mut self.changed.iter())).await?;
-        ledger::post(conn, self.org_id, &self.postings, self.now).await?;
+        let head = self.head.clone().ok_or_else(no_payment)?;
+        let changed = self.rows(self.changed.iter());
+        try_join!(
+            wallets::store(conn, &changed),
+            ledger::extend(conn, self.org_id, head, &self.postings, self.now),
+        )?;
         Ok(())
     }
+
+    fn rows<'k>(&self, keys: impl Iterator<Item = &'k WalletKey>) -> Vec<WalletRow> {
+        keys.filter_map(|key| self.wallets.get(key))
+            .cloned()
+            .collect()
+    }
+}
+
+/// The statements of the engine are over arrays, whose plans do not depend on what is in them; the first plan is the best,
+/// and making them anew costs more than they do.
+async fn plan_once(mut conn: &Conn) -> QueryResult<()> {
+    const SET: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)";
+    prepared(SET, |query| query).execute(&mut conn).await?;
+    Ok(())
 }
 
 fn no_payment() -> Error {

@@ -69,8 +69,7 @@ async fn decide_new(
             Err(error) => Some(Err(error)),
         });
     }
-    let replies = record::store(conn, org_id, &outcomes, now).await?;
-    book.store(conn).await?;
+    let replies = record::store(conn, org_id, &outcomes, &book, now).await?;
     let mut replies = replies.into_iter().map(Ok);
     let answers: Vec<Answer> = refused
         .into_iter()

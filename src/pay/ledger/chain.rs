@@ -30,9 +30,6 @@ pub struct Head {
     pub hash: Vec<u8>,
 }
 
-/// A journal's place and hash.
-pub(super) type Link = Head;
-
 /// A journal as it is hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct Journal<'a> {
@@ -119,7 +116,7 @@ impl Head {
     }
 
     /// Adds a journal, and answers its place and hash.
-    pub(super) fn add(&mut self, org_id: &str, posting: &Posting, now: DateTime<Utc>) -> Link {
+    pub(super) fn add(&mut self, org_id: &str, posting: &Posting, now: DateTime<Utc>) -> Self {
         let journal = Journal {
             org_id,
             id: &posting.id,
@@ -142,7 +139,7 @@ impl Head {
 }
 
 /// The head of an organisation's chain, locked until the transaction ends.
-pub(super) async fn lock(mut conn: &Conn, org_id: &str) -> QueryResult<Head> {
+pub async fn lock(mut conn: &Conn, org_id: &str) -> QueryResult<Head> {
     const LOCK: &str =
         "SELECT chain_seq, chain_hash FROM ledger_heads WHERE org_id = $1 FOR NO KEY UPDATE";
     const BEGIN: &str = "INSERT INTO ledger_heads (org_id, chain_seq, chain_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
