@@ -5,7 +5,7 @@ REDOCLY_VERSION := 2.77.0
 SWAGGER_UI_VERSION := 5.35.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets bench-start bench-gateway
+.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets crash limits bench-start bench-gateway
 
 run: install
 	cargo build --release --bin pulpo
@@ -55,6 +55,16 @@ instructions:
 
 instructions-update:
 	scripts/instructions.sh update
+
+# The server and its Postgres killed at random moments under load: make crash CYCLES=1000
+CYCLES := 100
+crash: install
+	PULPO_CRASH_CYCLES=$(CYCLES) cargo test --test it -- --nocapture crash::
+
+# Limits, keys and two replicas under concurrent requests, round after round: make limits ROUNDS=5000
+ROUNDS := 1000
+limits: install
+	PULPO_LIMIT_ROUNDS=$(ROUNDS) cargo test --test it -- --nocapture --test-threads 1 pulse::concurrency:: pulse::replicas::
 
 install-redocly:
 	@test -x $(TOOLS)/node_modules/.bin/redocly || npm install --silent --no-audit --no-fund --prefix $(TOOLS) @redocly/cli@$(REDOCLY_VERSION)

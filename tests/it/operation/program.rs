@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Longer than anything may take; a test that reaches it has failed.
-pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A command of the program on free ports, without what the environment says.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -27,7 +27,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 }
 
 /// `serve` on a database, with secrets.
-pub(super) fn serve(database_url: &str, role: &str) -> Command {
+pub(crate) fn serve(database_url: &str, role: &str) -> Command {
     let mut command = command(&["serve", "--role", role]);
     command
         .env("PULPO_DATABASE_URL", database_url)
@@ -38,16 +38,16 @@ pub(super) fn serve(database_url: &str, role: &str) -> Command {
 }
 
 /// A running program; killed when dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     /// The line that says that it is ready.
-    pub(super) ready: String,
+    pub(crate) ready: String,
     log: Option<JoinHandle<String>>,
 }
 
 impl Program {
     /// Starts it and waits for its ready line.
-    pub(super) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -78,18 +78,18 @@ impl Program {
     }
 
     /// The address that the ready line gives this listener.
-    pub(super) fn address(&self, listener: &str) -> SocketAddr {
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         let mut words = self.ready.split(' ').skip_while(|word| *word != listener);
         let address = words.nth(1).expect("the listener is in the ready line");
         address.parse().expect("an address")
     }
 
-    pub(super) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a process id")
     }
 
     /// SIGTERM; what it logged, when it has ended well.
-    pub(super) fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         let pid = nix::unistd::Pid::from_raw(self.pid());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("signalled");
         let status = self.child.wait().expect("it ends");
@@ -107,7 +107,7 @@ impl Drop for Program {
 }
 
 /// Asks until there is an answer to give; the test's patience ends it.
-pub(super) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(answer) = ask().await {

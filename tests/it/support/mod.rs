@@ -34,6 +34,12 @@ pub(crate) use shape::shape;
 /// The operator's key of every test program.
 pub(crate) const MCP_KEY: &str = "test-mcp-key-0123456789abcdef";
 
+/// A number from the environment, for tests that run longer when they are asked to.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.map_or(default, |text| text.parse().expect("a number"))
+}
+
 /// A running program.
 pub(crate) struct TestApp {
     /// Its dependencies, for seeding.
@@ -143,6 +149,12 @@ impl TestApp {
         );
         self.stop().await;
         Self::launch(config, clock, database).await
+    }
+
+    /// Another program with the same configuration on the same database: a replica. Stop each.
+    pub(crate) async fn replica(&self) -> Self {
+        let (config, clock) = ((*self.app.config).clone(), self.app.clock.clone());
+        Self::launch(config, clock, self.database.clone()).await
     }
 
     /// The hub's API; paths as in its document.

@@ -3,7 +3,7 @@
 mod agents;
 mod delivery;
 mod failures;
-pub(super) mod receiver;
+pub(crate) mod receiver;
 mod registration;
 mod replay;
 mod workers;

@@ -1,0 +1,194 @@
+//! The program, or the Postgres it runs, killed at random moments while it works, cycle after cycle: nothing it acknowledged
+//! is lost, no money appears or vanishes, and whoever listens hears of everything that happened and of nothing else.
+//!
+//! `PULPO_CRASH_CYCLES` says how many cycles (10), `PULPO_CRASH_SEED` which moments. [`load`] pays and keeps what it was told,
+//! `site` is the program with its data and the database beside it.
+
+mod load;
+mod site;
+
+use std::collections::HashSet;
+
+use nix::sys::signal::{Signal, kill};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use self::{
+    load::{Book, CLIENTS, Clients, Told},
+    site::Site,
+};
+use crate::{
+    operation::program::{command, eventually},
+    pulse::webhooks::receiver::Receiver,
+    support::setting,
+};
+
+/// What the demo organisation's wallets hold in the beginning, in cents.
+const OPENING_MINOR: i64 = 5_100_000;
+/// What every payment that is not denied moves, in cents.
+const AMOUNT_MINOR: i64 = 100;
+/// What the load makes happen.
+const EVENTS: [&str; 4] = [
+    "payment.authorized",
+    "payment.denied",
+    "payment.settled",
+    "payment.escrow_held",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Server,
+    Postgres,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_random_moments_loses_nothing_that_was_acknowledged() {
+    let cycles = setting("PULPO_CRASH_CYCLES", 10);
+    let seed = setting("PULPO_CRASH_SEED", rand::random());
+    eprintln!("{cycles} cycles, PULPO_CRASH_SEED={seed}");
+    let mut moments = StdRng::seed_from_u64(seed);
+    let receiver = Receiver::start().await;
+    let mut site = Site::open();
+    let hook = json!({"url": receiver.url("/crash"), "events": EVENTS});
+    site.door.register(&hook).await;
+    let mut book = Book::default();
+    for cycle in 0..cycles {
+        let victim = match cycle % 2 {
+            0 => Victim::Server,
+            _ => Victim::Postgres,
+        };
+        let answers = moments.random_range(5..=60);
+        let new = run(&mut site, &mut book, cycle, victim, answers).await;
+        everything_acknowledged_is_there(&site, &book, &new).await;
+    }
+    assert!(book.repeated > 0, "answers were lost and asked for again");
+    sums_are_conserved(&site).await;
+    the_ledger_verifies(&site);
+    let deliveries = everything_was_delivered(&site, &receiver).await;
+    eprintln!(
+        "{} payments acknowledged, {} of them when they were repeated; {} lost for good; {deliveries} deliveries",
+        book.acknowledged.len(),
+        book.repeated,
+        book.lost.len(),
+    );
+    site.close();
+}
+
+/// Kills after this many answers under load and lets everything come back; the references that were acknowledged meanwhile.
+async fn run(
+    site: &mut Site,
+    book: &mut Book,
+    cycle: u64,
+    victim: Victim,
+    answers: usize,
+) -> Vec<String> {
+    let (mut clients, mut told) = Clients::start(&site.door, cycle);
+    let mut new = Vec::new();
+    gather(&mut told, book, &mut new, answers).await;
+    match victim {
+        Victim::Server => site.kill(),
+        Victim::Postgres => {
+            kill(site.postmaster(), Signal::SIGKILL).unwrap();
+            // Of these, at least as many as there are clients were asked for afterwards.
+            gather(&mut told, book, &mut new, 2 * CLIENTS).await;
+        }
+    }
+    clients.stop();
+    while let Some(one) = told.recv().await {
+        new.extend(book.keep(one));
+    }
+    clients.join().await;
+    if victim == Victim::Server {
+        site.start();
+    }
+    new.extend(book.repeat(&site.door).await);
+    new
+}
+
+async fn gather(
+    told: &mut mpsc::UnboundedReceiver<Told>,
+    book: &mut Book,
+    new: &mut Vec<String>,
+    answers: usize,
+) {
+    let wanted = new.len() + answers;
+    while new.len() < wanted {
+        let one = told.recv().await.expect("clients go on");
+        new.extend(book.keep(one));
+    }
+}
+
+/// Once, under the id that was told and as it was decided; what nobody was told of is there once or not at all.
+async fn everything_acknowledged_is_there(site: &Site, book: &Book, new: &[String]) {
+    let mut stored = site.payments().await;
+    for (reference, (id, status)) in &book.acknowledged {
+        let found = stored.remove(reference).unwrap_or_default();
+        assert_eq!(found, [(id.clone(), (*status).to_owned())], "{reference}");
+    }
+    for (reference, found) in stored {
+        assert!(book.lost.contains(&reference), "nobody asked: {found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+    for reference in new {
+        let (id, status) = &book.acknowledged[reference];
+        let payment = site.door.get(&format!("/payments/{id}")).await;
+        assert_eq!(payment["transaction"]["status"], *status, "{payment}");
+    }
+}
+
+async fn sums_are_conserved(site: &Site) {
+    const SUMS: &str = "SELECT sum(available_minor + held_minor)::bigint, sum(held_minor)::bigint, \
+        sum(lifetime_sent_minor)::bigint, sum(lifetime_received_minor)::bigint FROM wallets";
+    const COUNTS: &str = "SELECT count(*) FILTER (WHERE status = 'settled'), \
+        count(*) FILTER (WHERE status = 'escrow_held') FROM transactions";
+    let (sums, counts) = (site.rows(SUMS).await, site.rows(COUNTS).await);
+    let sum = |column: usize| sums[0].get::<_, i64>(column);
+    let paid = |column: usize| counts[0].get::<_, i64>(column) * AMOUNT_MINOR;
+    assert_eq!(sum(0), OPENING_MINOR);
+    assert_eq!((sum(1), sum(2), sum(3)), (paid(1), paid(0), paid(0)));
+}
+
+fn the_ledger_verifies(site: &Site) {
+    let output = command(&["admin", "--data-dir", site.data()])
+        .args(["verify-ledger", "--json"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let audit: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(audit["holds"], true, "{audit}");
+    let checks = audit["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|check| check["check"] == "chain"));
+}
+
+/// Every event of the outbox at least once, and nothing that is not there; how many deliveries it took.
+async fn everything_was_delivered(site: &Site, receiver: &Receiver) -> usize {
+    // A minute passes: the leases of the workers that were killed end.
+    site.rows("UPDATE deliveries SET due_at = now() WHERE status = 'pending'")
+        .await;
+    eventually("everything is delivered", async || {
+        let left = "SELECT (SELECT count(*) FROM events AS e WHERE e.kind LIKE 'payment.%' AND NOT EXISTS \
+            (SELECT FROM deliveries AS d WHERE d.event_seq = e.seq AND d.status = 'delivered'))";
+        (site.rows(left).await[0].get::<_, i64>(0) == 0).then_some(())
+    })
+    .await;
+    let column = async |statement: &str| -> HashSet<String> {
+        let rows = site.rows(statement).await;
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let happened =
+        column("SELECT payload->>'event_id' FROM events WHERE kind LIKE 'payment.%'").await;
+    let transactions = column("SELECT id FROM transactions").await;
+    let received = receiver.take();
+    let mut heard = HashSet::new();
+    for one in &received {
+        let body = one.json();
+        let of = body["data"]["transaction_id"].as_str().unwrap();
+        assert!(transactions.contains(of), "of no transaction: {body}");
+        heard.insert(body["event_id"].as_str().unwrap().to_owned());
+    }
+    assert!(!happened.is_empty());
+    assert_eq!(heard, happened);
+    received.len()
+}
