@@ -7,7 +7,11 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use crate::db::{Conn, Topic, wake};
+use crate::db::{
+    Conn, Topic,
+    prepared::{column, prepared},
+    wake,
+};
 
 /// How long a delivery that waits for another one of its key sleeps before it is looked at again; the end of the other one
 /// wakes it earlier.
@@ -63,27 +67,26 @@ async fn write(
     endpoint_id: Option<&str>,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
-    let texts = |of: fn(&Message) -> &str| messages.iter().map(of).collect::<Vec<_>>();
-    let labels = messages.iter().map(|message| {
-        // Texts always serialise.
-        serde_json::to_string(&message.labels).unwrap_or_default()
-    });
-    let written = diesel::sql_query(WRITE)
-        .bind::<Text, _>(api)
-        .bind::<Array<Text>, _>(texts(|m| &m.org_id))
-        .bind::<Array<Text>, _>(texts(|m| &m.event_id))
-        .bind::<Array<BigInt>, _>(messages.iter().map(|m| m.event_seq).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(texts(|m| &m.kind))
-        .bind::<Array<Text>, _>(texts(|m| &m.ordering_key))
-        .bind::<Array<Text>, _>(labels.collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(texts(|m| &m.body))
-        .bind::<Array<Timestamptz>, _>(messages.iter().map(|m| m.created_at).collect::<Vec<_>>())
-        .bind::<Nullable<Text>, _>(endpoint_id)
-        .bind::<Timestamptz, _>(now)
-        .bind::<Timestamptz, _>(now + WAIT)
-        .bind::<Bool, _>(endpoint_id.is_some())
-        .execute(conn)
-        .await?;
+    // Texts always serialise.
+    let labels = |message: &Message| serde_json::to_string(&message.labels).unwrap_or_default();
+    let written = prepared(WRITE, |query| {
+        query
+            .bind::<Text, _>(api)
+            .bind::<Array<Text>, _>(column(messages, |message| &message.org_id))
+            .bind::<Array<Text>, _>(column(messages, |message| &message.event_id))
+            .bind::<Array<BigInt>, _>(column(messages, |message| message.event_seq))
+            .bind::<Array<Text>, _>(column(messages, |message| &message.kind))
+            .bind::<Array<Text>, _>(column(messages, |message| &message.ordering_key))
+            .bind::<Array<Text>, _>(column(messages, labels))
+            .bind::<Array<Text>, _>(column(messages, |message| &message.body))
+            .bind::<Array<Timestamptz>, _>(column(messages, |message| message.created_at))
+            .bind::<Nullable<Text>, _>(endpoint_id)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Timestamptz, _>(now + WAIT)
+            .bind::<Bool, _>(endpoint_id.is_some())
+    })
+    .execute(conn)
+    .await?;
     if written > 0 {
         wake::note(Topic::Deliveries);
     }
