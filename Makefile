@@ -5,7 +5,7 @@ REDOCLY_VERSION := 2.77.0
 SWAGGER_UI_VERSION := 5.35.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets crash limits bench-start bench-gateway
+.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets crash limits bench-start bench-gateway bench-pay
 
 run: install
 	cargo build --release --bin pulpo
@@ -94,3 +94,8 @@ bench-start: install
 # Installs Envoy, wrk and h2load and takes about ten minutes; fails when a gate does.
 bench-gateway:
 	bench/gateway.sh
+
+# Payments beside pgbench on the same Postgres, for about three minutes; fails when a gate does.
+bench-pay: install
+	cargo build --release -p pulpo -p pulpo-pay-bench
+	target/release/pulpo-pay-bench --results bench/results/pay.md

@@ -118,7 +118,7 @@ async fn at_most_two_run_at_once() {
     for reply in futures_util::future::join_all(replies).await {
         match reply.status {
             200 => assert_eq!(reply.json["payments"], 1),
-            _ => refused(&reply, 503, "internal_error"),
+            _ => refused(&reply, 503, "service_unavailable"),
         }
     }
     desk.app.stop().await;
