@@ -1,16 +1,21 @@
 //! From a message to one delivery for each endpoint that wants it: one statement for many messages.
 
+use std::collections::{BTreeSet, HashSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
-    QueryResult,
+    QueryResult, QueryableByName,
     sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 
-use crate::db::{
-    Conn, Topic,
-    prepared::{column, prepared},
-    wake,
+use crate::{
+    db::{
+        Conn, Topic,
+        prepared::{column, prepared},
+        wake,
+    },
+    events::consumer::Event,
 };
 
 /// How long a delivery that waits for another one of its key sleeps before it is looked at again; the end of the other one
@@ -60,6 +65,30 @@ pub async fn replay(
     write(conn, api, messages, Some(endpoint_id), now).await
 }
 
+#[derive(QueryableByName)]
+struct Listening {
+    #[diesel(sql_type = Text)]
+    org_id: String,
+}
+
+/// The organisations of these events that have an active endpoint.
+pub async fn listening(
+    conn: &mut Conn,
+    api: &str,
+    events: &[Event],
+) -> QueryResult<HashSet<String>> {
+    const LISTENING: &str = "SELECT DISTINCT org_id FROM delivery_endpoints WHERE org_id = ANY($2) AND api = $1 AND status = 'active'";
+    let organizations: BTreeSet<&str> = events.iter().map(|event| event.org_id.as_str()).collect();
+    let found: Vec<Listening> = prepared(LISTENING, |query| {
+        query
+            .bind::<Text, _>(api)
+            .bind::<Array<Text>, _>(Vec::from_iter(organizations))
+    })
+    .load(conn)
+    .await?;
+    Ok(found.into_iter().map(|row| row.org_id).collect())
+}
+
 async fn write(
     conn: &mut Conn,
     api: &str,
@@ -67,6 +96,9 @@ async fn write(
     endpoint_id: Option<&str>,
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
+    if messages.is_empty() {
+        return Ok(0);
+    }
     // Texts always serialise.
     let labels = |message: &Message| serde_json::to_string(&message.labels).unwrap_or_default();
     let written = prepared(WRITE, |query| {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Text, Timestamptz},
+    sql_types::{Array, BigInt, Bool, Jsonb, SmallInt, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub struct Prediction {
 }
 
 /// A stored prediction.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = compliance_predictions, check_for_backend(diesel::pg::Pg))]
 pub struct PredictionRow {
     /// The paying organisation.
@@ -75,31 +75,46 @@ pub async fn store_all(
     predictions: &[(&str, &Prediction)],
     now: DateTime<Utc>,
 ) -> Result<()> {
-    if predictions.is_empty() {
+    // An array of arrays would have to be even, so the jurisdictions, which have no commas, are joined.
+    const INSERT: &str = "INSERT INTO compliance_predictions (org_id, rules_version, created_at, id, transaction_id, agent_id, jurisdictions, \
+        verdict, needs_human, confidence_percent, findings, processing_time_us) \
+        SELECT $1, $2, $3, p.id, p.transaction_id, p.agent_id, string_to_array(p.jurisdictions, ','), p.verdict, p.needs_human, \
+        p.confidence_percent, p.findings, p.processing_time_us \
+        FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $10::smallint[], $11::jsonb[], $12::bigint[]) \
+        WITH ORDINALITY AS p (id, transaction_id, agent_id, jurisdictions, verdict, needs_human, confidence_percent, findings, \
+        processing_time_us, place) ORDER BY p.place";
+    let Some((_, first)) = predictions.first() else {
         return Ok(());
-    }
-    let rows = predictions.iter().map(|(transaction_id, prediction)| {
-        let assessment = &prediction.assessment;
-        Ok(PredictionRow {
-            org_id: org_id.to_owned(),
-            id: ids::sortable("cmp"),
-            transaction_id: (*transaction_id).to_owned(),
-            agent_id: prediction.agent_id.clone(),
-            jurisdictions: prediction.jurisdictions.clone(),
-            rules_version: prediction.rules_version.clone(),
-            verdict: assessment.status.word().to_owned(),
-            needs_human: assessment.needs_human,
-            confidence_percent: i16::from(assessment.confidence_percent),
-            findings: serde_json::to_value(&assessment.findings).map_err(Error::internal)?,
-            processing_time_us: prediction.processing_time_us,
-            created_at: now,
-        })
-    });
-    let rows: Vec<PredictionRow> = rows.collect::<Result<_>>()?;
-    diesel::insert_into(compliance_predictions::table)
-        .values(rows)
-        .execute(&mut conn)
-        .await?;
+    };
+    let findings = predictions
+        .iter()
+        .map(|(_, made)| serde_json::to_value(&made.assessment.findings));
+    let findings: Vec<Value> = findings
+        .collect::<Result<_, _>>()
+        .map_err(Error::internal)?;
+    prepared(INSERT, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Text, _>(&first.rules_version)
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(column(predictions, |_| ids::sortable("cmp")))
+            .bind::<Array<Text>, _>(column(predictions, |(transaction_id, _)| *transaction_id))
+            .bind::<Array<Text>, _>(column(predictions, |(_, made)| &made.agent_id))
+            .bind::<Array<Text>, _>(column(predictions, |(_, made)| {
+                made.jurisdictions.join(",")
+            }))
+            .bind::<Array<Text>, _>(column(predictions, |(_, made)| {
+                made.assessment.status.word()
+            }))
+            .bind::<Array<Bool>, _>(column(predictions, |(_, made)| made.assessment.needs_human))
+            .bind::<Array<SmallInt>, _>(column(predictions, |(_, made)| {
+                i16::from(made.assessment.confidence_percent)
+            }))
+            .bind::<Array<Jsonb>, _>(findings)
+            .bind::<Array<BigInt>, _>(column(predictions, |(_, made)| made.processing_time_us))
+    })
+    .execute(&mut conn)
+    .await?;
     Ok(())
 }
 

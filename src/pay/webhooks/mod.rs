@@ -79,7 +79,12 @@ impl Consumer for Deliveries {
     }
 
     async fn consume(&self, conn: &mut Conn, events: &[Event], now: DateTime<Utc>) -> Result<()> {
-        let messages: Vec<_> = events.iter().map(messages::message).collect();
+        // Most organisations have no endpoint; their events need no bodies.
+        let listening = fanout::listening(conn, PROFILE.api, events).await?;
+        let heard = events
+            .iter()
+            .filter(|event| listening.contains(&event.org_id));
+        let messages: Vec<_> = heard.map(messages::message).collect();
         fanout::fan_out(conn, PROFILE.api, &messages, now).await?;
         Ok(())
     }
