@@ -9,6 +9,9 @@ use diesel::{
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId, SqlQuery},
 };
+use diesel_async::RunQueryDsl;
+
+use super::Conn;
 
 /// A statement with its values, see [`prepared`].
 #[derive(Debug, Clone)]
@@ -41,4 +44,12 @@ impl<Q> QueryId for Prepared<Q> {
 
 impl<Q: Query> Query for Prepared<Q> {
     type SqlType = Q::SqlType;
+}
+
+/// Until the end of the transaction, statements keep their first plan. For those over arrays, whose plans do not depend on
+/// what is in them: making plans anew costs more than running them.
+pub async fn plan_once(mut conn: &Conn) -> QueryResult<()> {
+    const SET: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)";
+    prepared(SET, |query| query).execute(&mut conn).await?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! What is promised: all checks see the same instant, whatever is paid meanwhile; a fault is named by what it concerns; at
 //! most [`FAULTS_MAX`] faults of a check are named, and all are counted. It reads, and changes nothing.
 //!
-//! [`run`] makes the checks one after another; `checks` holds those that are one statement each, `chain`
+//! `run` makes the checks one after another; `checks` holds those that are one statement each, `chain`
 //! hashes the journals again.
 
 mod chain;

@@ -7,12 +7,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use diesel::QueryResult;
-use diesel_async::RunQueryDsl;
 use futures_util::try_join;
 
 use crate::{
-    db::{Conn, prepared::prepared, transaction},
+    db::{Conn, prepared::plan_once, transaction},
     error::{Error, Result},
     ids,
 };
@@ -389,14 +387,6 @@ impl<'a> Book<'a> {
             .cloned()
             .collect()
     }
-}
-
-/// The statements of the engine are over arrays, whose plans do not depend on what is in them; the first plan is the best,
-/// and making them anew costs more than they do.
-async fn plan_once(mut conn: &Conn) -> QueryResult<()> {
-    const SET: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)";
-    prepared(SET, |query| query).execute(&mut conn).await?;
-    Ok(())
 }
 
 fn no_payment() -> Error {
