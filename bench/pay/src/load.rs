@@ -116,7 +116,9 @@ async fn one(
     let mut latencies = Vec::new();
     loop {
         let due = match rate {
-            None => Instant::now().max(begin),
+            // Sleeping, even until now, waits for the timer's next millisecond.
+            None if begin <= Instant::now() => Instant::now(),
+            None => begin,
             Some(rate) => {
                 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
                 let place = next.fetch_add(1, Ordering::Relaxed) as f64;
@@ -126,7 +128,9 @@ async fn one(
         if due.duration_since(begin) >= length {
             return Ok(latencies);
         }
-        tokio::time::sleep_until(due.into()).await;
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
+        }
         let (status, reply) = client.post("/payments/request", &payment(payers)).await?;
         latencies.push(due.elapsed());
         ensure!(
