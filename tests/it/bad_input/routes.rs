@@ -86,6 +86,7 @@ impl Route {
             .request
             .fields()
             .find(|f| matches!(f.name(), "policy" | "webhook" | "agent"))
+            .filter(|_| self.name().starts_with("PATCH "))
             .and_then(|field| match field.kind() {
                 Kind::Message(message) => Some(message),
                 _ => None,
