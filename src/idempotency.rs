@@ -38,15 +38,6 @@ pub struct Keyed {
     request_sha256: Vec<u8>,
 }
 
-/// What a key is to a request.
-#[derive(Debug, PartialEq, Eq)]
-enum Claim {
-    /// The key is this request's; [`keep`] must follow in the same transaction.
-    New,
-    /// The request was answered before, with these bytes.
-    Replay(Vec<u8>),
-}
-
 impl Keyed {
     /// A request under `key` to the method `scope`. `request` is its canonical encoding without the key. An empty or
     /// over-long key is refused.
@@ -87,10 +78,14 @@ struct Taken {
     key: String,
 }
 
-/// Takes the keys, or finds what was answered under them, in the order of the requests, which are of one organisation and
-/// method and have a key each. Waits for concurrent holders. 409 for a key that was used for another request within its
-/// life.
-async fn claim(conn: &Conn, keyed: &[&Keyed], now: DateTime<Utc>) -> Result<Vec<Result<Claim>>> {
+/// What was answered under the keys, in the order of the requests, which are of one organisation and method and have a key
+/// each; none for a key that was taken now. Waits for concurrent holders. 409 for a key that was used for another request
+/// within its life.
+async fn claim(
+    conn: &Conn,
+    keyed: &[&Keyed],
+    now: DateTime<Utc>,
+) -> Result<Vec<Result<Option<Vec<u8>>>>> {
     let Some(first) = keyed.first() else {
         return Ok(Vec::new());
     };
@@ -103,15 +98,15 @@ async fn claim(conn: &Conn, keyed: &[&Keyed], now: DateTime<Utc>) -> Result<Vec<
     let kept = find(conn, first, &missed).await?;
     let claims = keyed.iter().map(|keyed| {
         if taken.contains(&keyed.key) {
-            return Ok(Claim::New);
+            return Ok(None);
         }
         let kept = kept.iter().find(|kept| kept.key == keyed.key);
-        replayed(keyed, kept)
+        answered(keyed, kept).map(Some)
     });
     Ok(claims.collect())
 }
 
-fn replayed(keyed: &Keyed, kept: Option<&Kept>) -> Result<Claim> {
+fn answered(keyed: &Keyed, kept: Option<&Kept>) -> Result<Vec<u8>> {
     if kept.is_some_and(|kept| kept.request_sha256 != keyed.request_sha256) {
         return Err(Error::conflict(
             "IDEMPOTENCY_KEY_REUSED",
@@ -119,7 +114,7 @@ fn replayed(keyed: &Keyed, kept: Option<&Kept>) -> Result<Claim> {
         ));
     }
     let response = kept.and_then(|kept| kept.response.clone());
-    response.map(Claim::Replay).ok_or_else(|| {
+    response.ok_or_else(|| {
         Error::internal(anyhow::anyhow!(
             "an idempotency key without an answer was committed"
         ))
@@ -190,13 +185,12 @@ pub async fn replay_all<T: Message + Default>(
     let with_key: Vec<&Keyed> = keyed.iter().copied().flatten().collect();
     let mut claims = claim(conn, &with_key, now).await?.into_iter();
     let mut answer = |keyed: &Option<&Keyed>| {
-        let claim = keyed.and_then(|_| claims.next()).unwrap_or(Ok(Claim::New));
-        match claim? {
-            Claim::New => Ok(None),
-            Claim::Replay(bytes) => T::decode(bytes.as_slice())
-                .map(Some)
-                .map_err(Error::internal),
-        }
+        let answered = match keyed {
+            Some(_) => claims.next().transpose()?.flatten(),
+            None => None,
+        };
+        let decode = |bytes: Vec<u8>| T::decode(bytes.as_slice()).map_err(Error::internal);
+        answered.map(decode).transpose()
     };
     Ok(keyed.iter().map(&mut answer).collect())
 }

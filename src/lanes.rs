@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// What does the groups.
 #[async_trait::async_trait]
@@ -70,7 +70,7 @@ impl<W: Work> Lanes<W> {
         if let Some(waiting) = lanes.get_mut(lane) {
             if waiting.len() >= WAITING_MAX {
                 return Err(Error::new(
-                    crate::error::Kind::Unavailable,
+                    Kind::Unavailable,
                     "TOO_MANY_WAITING",
                     "Too many requests wait; try again shortly",
                 ));

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel_async::{AsyncConnection, TransactionManager};
+use diesel::{
+    QueryResult,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use diesel_async::{AsyncConnection, SimpleAsyncConnection, TransactionManager};
 
 use super::{Conn, Db, wake};
 use crate::error::{Error, Kind, Result};
@@ -81,6 +84,12 @@ impl Db {
         }
         unreachable!("the loop returns on its last attempt")
     }
+}
+
+/// To be the first statement of a transaction: everything after it sees one instant, and nothing can be written.
+pub async fn begin_snapshot(conn: &mut Conn) -> QueryResult<()> {
+    conn.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await
 }
 
 /// An error after which [`Db::transaction`] begins anew: what was read is not true any more.

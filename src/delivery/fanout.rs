@@ -9,13 +9,10 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
-use crate::{
-    db::{
-        Conn, Topic,
-        prepared::{column, prepared},
-        wake,
-    },
-    events::consumer::Event,
+use crate::db::{
+    Conn, Topic,
+    prepared::{column, prepared},
+    wake,
 };
 
 /// How long a delivery that waits for another one of its key sleeps before it is looked at again; the end of the other one
@@ -71,14 +68,13 @@ struct Listening {
     org_id: String,
 }
 
-/// The organisations of these events that have an active endpoint.
+/// Those of the organisations that have an active endpoint.
 pub async fn listening(
     conn: &mut Conn,
     api: &str,
-    events: &[Event],
+    organizations: &BTreeSet<&str>,
 ) -> QueryResult<HashSet<String>> {
     const LISTENING: &str = "SELECT DISTINCT org_id FROM delivery_endpoints WHERE org_id = ANY($2) AND api = $1 AND status = 'active'";
-    let organizations: BTreeSet<&str> = events.iter().map(|event| event.org_id.as_str()).collect();
     let found: Vec<Listening> = prepared(LISTENING, |query| {
         query
             .bind::<Text, _>(api)

@@ -1,6 +1,7 @@
 //! Reading requests: every fault is collected, so that one answer names them all.
 
 use chrono::{DateTime, Duration, NaiveTime, Utc};
+use prost_types::FieldMask;
 
 use crate::{
     delivery::address,
@@ -27,6 +28,31 @@ pub(super) const DEFAULT_CURRENCY: &str = "USD";
 #[derive(Default)]
 pub(super) struct Input {
     violations: Vec<Violation>,
+}
+
+/// The `fields` a change touches: those of the mask, or those that are set where there is none.
+///
+/// # Errors
+/// 400 for a mask that names another field.
+pub(super) fn named_fields(
+    fields: &[&'static str],
+    mask: Option<FieldMask>,
+    is_set: impl Fn(&str) -> bool,
+) -> Result<Vec<&'static str>> {
+    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+    if paths.iter().any(|path| path == "*") {
+        return Ok(fields.to_vec());
+    }
+    if paths.is_empty() {
+        let set = fields.iter().copied().filter(|field| is_set(field));
+        return Ok(set.collect());
+    }
+    let known = |path: &String| {
+        let field = fields.iter().copied().find(|field| field == path);
+        field
+            .ok_or_else(|| Error::invalid("update_mask", format!("names the unknown field {path}")))
+    };
+    paths.iter().map(known).collect()
 }
 
 impl Input {

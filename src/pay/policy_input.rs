@@ -2,15 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{
-    error::{Error, Result},
-    ids,
-    proto::pulpo::pay::v1 as pb,
-};
+use crate::{error::Result, ids, proto::pulpo::pay::v1 as pb};
 
 use super::{
     compliance::RuleBook,
-    input::{DEFAULT_CURRENCY, Input},
+    input::{self, DEFAULT_CURRENCY, Input},
     money,
     policies::PolicyRow,
 };
@@ -87,25 +83,7 @@ pub(super) fn named_fields(
     change: &pb::PolicyChange,
     mask: Option<prost_types::FieldMask>,
 ) -> Result<Vec<&'static str>> {
-    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-    if paths.iter().any(|path| path == "*") {
-        return Ok(FIELDS.to_vec());
-    }
-    if paths.is_empty() {
-        return Ok(FIELDS
-            .into_iter()
-            .filter(|field| is_set(change, field))
-            .collect());
-    }
-    let known = |path: &String| FIELDS.into_iter().find(|field| field == path);
-    paths
-        .iter()
-        .map(|path| {
-            known(path).ok_or_else(|| {
-                Error::invalid("update_mask", format!("names the unknown field {path}"))
-            })
-        })
-        .collect()
+    input::named_fields(&FIELDS, mask, |field| is_set(change, field))
 }
 
 fn is_set(change: &pb::PolicyChange, field: &str) -> bool {

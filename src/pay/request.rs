@@ -3,11 +3,14 @@
 
 use std::time::Instant;
 
-use diesel_async::RunQueryDsl;
 use prost::Message;
 
 use crate::{
-    db::Conn, error::Result, idempotency::Keyed, identity::Caller, proto::pulpo::pay::v1 as pb,
+    db::{Conn, transaction},
+    error::Result,
+    idempotency::Keyed,
+    identity::Caller,
+    proto::pulpo::pay::v1 as pb,
 };
 
 use super::{
@@ -173,9 +176,7 @@ pub(super) async fn dry_run(
     let now = pay.clock.now();
     pay.db
         .transaction("pay_dry_run_payment", async |conn: &mut Conn| {
-            diesel::sql_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                .execute(conn)
-                .await?;
+            transaction::begin_snapshot(conn).await?;
             let payments = vec![&payment];
             let mut book =
                 Book::read(conn, &pay.rules, org_id, payments, Read::Preview, now).await?;

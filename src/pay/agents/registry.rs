@@ -1,19 +1,20 @@
 //! Registering, changing and removing agents, and what a valid one is.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl};
-use diesel_async::RunQueryDsl;
 
 use crate::{
     db::Conn,
     error::{Error, Result},
-    identity::{Caller, schema::organizations},
+    identity::{Caller, organizations},
     ids,
     proto::pulpo::pay::v1 as pb,
 };
 
 use super::{
-    super::{Pay, input::Input},
+    super::{
+        Pay,
+        input::{self, Input},
+    },
     BUILTIN, HTTP,
     builtin::Builtin,
     keys,
@@ -70,12 +71,7 @@ pub(super) async fn register(
     pay.db
         .transaction("pay_register_agent", async |conn: &mut Conn| {
             // One after the other, so that the number holds.
-            let _locked: String = organizations::table
-                .filter(organizations::id.eq(org_id))
-                .select(organizations::id)
-                .for_no_key_update()
-                .first(conn)
-                .await?;
+            organizations::lock(conn, org_id).await?;
             let agents = rows::list(conn, org_id).await?;
             if agents.iter().all(|agent| agent.name != row.name) && agents.len() >= AGENTS_MAX {
                 return Err(Error::precondition(
@@ -288,26 +284,12 @@ fn named_fields(
     change: &pb::AgentChange,
     mask: Option<prost_types::FieldMask>,
 ) -> Result<Vec<&'static str>> {
-    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-    if paths.iter().any(|path| path == "*") {
-        return Ok(FIELDS.to_vec());
-    }
-    if paths.is_empty() {
-        let is_set = |field: &&str| match *field {
-            "url" => change.url.is_some(),
-            "description" => change.description.is_some(),
-            "timeout_seconds" => change.timeout_seconds.is_some(),
-            _ => change.max_attempts.is_some(),
-        };
-        return Ok(FIELDS.into_iter().filter(is_set).collect());
-    }
-    let known = |path: &String| FIELDS.into_iter().find(|field| field == path);
-    let unknown =
-        |path: &String| Error::invalid("update_mask", format!("names the unknown field {path}"));
-    paths
-        .iter()
-        .map(|path| known(path).ok_or_else(|| unknown(path)))
-        .collect()
+    input::named_fields(&FIELDS, mask, |field| match field {
+        "url" => change.url.is_some(),
+        "description" => change.description.is_some(),
+        "timeout_seconds" => change.timeout_seconds.is_some(),
+        _ => change.max_attempts.is_some(),
+    })
 }
 
 /// An agent to be filled in.

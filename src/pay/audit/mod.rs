@@ -16,7 +16,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    db::{Conn, Db},
+    db::{Conn, Db, transaction},
     error::{Error, Result},
 };
 
@@ -75,7 +75,7 @@ impl Audit {
 /// 404 for an organisation that does not exist; the database's.
 pub async fn verify(db: &Db, org_id: Option<&str>) -> Result<Audit> {
     db.transaction("pay_audit", async |conn: &mut Conn| {
-        begin_snapshot(conn).await?;
+        transaction::begin_snapshot(conn).await?;
         if let Some(org_id) = org_id
             && policies::existing_organizations(conn, &[org_id])
                 .await?
@@ -89,14 +89,6 @@ pub async fn verify(db: &Db, org_id: Option<&str>) -> Result<Audit> {
         Ok(run(conn, org_id).await?)
     })
     .await
-}
-
-/// To be the first statement of a transaction: everything after it sees one instant, and nothing can be written.
-pub(super) async fn begin_snapshot(conn: &mut Conn) -> QueryResult<()> {
-    diesel::sql_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 /// Makes every check, over an organisation or over all, in a transaction that sees one instant.

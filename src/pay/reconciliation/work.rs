@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     clock::Clock,
-    db::{Conn, Db},
+    db::{Conn, Db, transaction},
     error::{Error, Result},
     jobs::{self, Handler, Job, Kind, NewJob, Schedule},
 };
@@ -151,7 +151,7 @@ impl Reconcile {
         let read = self
             .db
             .transaction("pay_reconciliation_read", async |conn: &mut Conn| {
-                audit::begin_snapshot(conn).await?;
+                transaction::begin_snapshot(conn).await?;
                 diesel::sql_query(STATEMENT_TIMEOUT).execute(conn).await?;
                 match reports::find(conn, org_id, id).await? {
                     Some(report) if report.status == reports::PROCESSING => {

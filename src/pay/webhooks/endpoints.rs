@@ -1,14 +1,12 @@
 //! Registering, changing and removing endpoints.
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, QueryDsl};
-use diesel_async::RunQueryDsl;
 
 use crate::{
     db::Conn,
     delivery::{endpoints as rows, endpoints::EndpointRow, queue},
     error::{Error, Result},
-    identity::{Caller, schema::organizations},
+    identity::{Caller, organizations},
     ids,
     proto::pulpo::pay::v1 as pb,
 };
@@ -52,12 +50,7 @@ pub(super) async fn register(
     pay.db
         .transaction("pay_register_webhook", async |conn: &mut Conn| {
             // One after the other, so that the number holds.
-            let _locked: String = organizations::table
-                .filter(organizations::id.eq(org_id))
-                .select(organizations::id)
-                .for_no_key_update()
-                .first(conn)
-                .await?;
+            organizations::lock(conn, org_id).await?;
             if rows::list(conn, org_id, PROFILE.api).await?.len() >= ENDPOINTS_MAX {
                 return Err(Error::precondition(
                     "TOO_MANY_WEBHOOKS",

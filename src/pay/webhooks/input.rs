@@ -2,11 +2,14 @@
 
 use crate::{
     delivery::{endpoints as rows, endpoints::EndpointRow},
-    error::{Error, Result},
+    error::Result,
     proto::pulpo::pay::v1 as pb,
 };
 
-use super::{super::input::Input, EVENTS};
+use super::{
+    super::input::{self, Input},
+    EVENTS,
+};
 
 /// The fields a change may name.
 const FIELDS: [&str; 5] = ["url", "description", "events", "agent_filter", "status"];
@@ -72,27 +75,11 @@ pub(super) fn named_fields(
     change: &pb::WebhookChange,
     mask: Option<prost_types::FieldMask>,
 ) -> Result<Vec<&'static str>> {
-    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-    if paths.iter().any(|path| path == "*") {
-        return Ok(FIELDS.to_vec());
-    }
-    if paths.is_empty() {
-        let is_set = |field: &&str| match *field {
-            "url" => change.url.is_some(),
-            "description" => change.description.is_some(),
-            "events" => !change.events.is_empty(),
-            "agent_filter" => !change.agent_filter.is_empty(),
-            _ => change.status.is_some(),
-        };
-        return Ok(FIELDS.into_iter().filter(is_set).collect());
-    }
-    let known = |path: &String| FIELDS.into_iter().find(|field| field == path);
-    paths
-        .iter()
-        .map(|path| {
-            known(path).ok_or_else(|| {
-                Error::invalid("update_mask", format!("names the unknown field {path}"))
-            })
-        })
-        .collect()
+    input::named_fields(&FIELDS, mask, |field| match field {
+        "url" => change.url.is_some(),
+        "description" => change.description.is_some(),
+        "events" => !change.events.is_empty(),
+        "agent_filter" => !change.agent_filter.is_empty(),
+        _ => change.status.is_some(),
+    })
 }

@@ -80,7 +80,8 @@ impl Consumer for Deliveries {
 
     async fn consume(&self, conn: &mut Conn, events: &[Event], now: DateTime<Utc>) -> Result<()> {
         // Most organisations have no endpoint; their events need no bodies.
-        let listening = fanout::listening(conn, PROFILE.api, events).await?;
+        let organizations = events.iter().map(|event| event.org_id.as_str()).collect();
+        let listening = fanout::listening(conn, PROFILE.api, &organizations).await?;
         let heard = events
             .iter()
             .filter(|event| listening.contains(&event.org_id));

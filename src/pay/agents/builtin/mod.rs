@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 
 use crate::{
-    db::Conn,
+    db::{Conn, transaction},
     error::{Error, Result},
 };
 
@@ -28,10 +28,8 @@ use super::{
 
 use fields::Fields;
 
-/// How long one computation may take. The statements of one end earlier, see [`LIMITS`].
+/// How long one computation may take. The statements of one end earlier, see [`STATEMENT_LIMIT`].
 pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
-/// The first statement of a computation.
-const LIMITS: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A statement that takes longer is ended by the database.
 const STATEMENT_LIMIT: &str = "SET LOCAL statement_timeout = '30s'";
 
@@ -137,9 +135,8 @@ pub(super) async fn run(pay: &Pay, run: &RunRow) -> Result<String> {
     let computed = pay
         .db
         .transaction("pay_compute_agent", async |conn: &mut Conn| {
-            for statement in [LIMITS, STATEMENT_LIMIT] {
-                diesel::sql_query(statement).execute(conn).await?;
-            }
+            transaction::begin_snapshot(conn).await?;
+            diesel::sql_query(STATEMENT_LIMIT).execute(conn).await?;
             match &parameters {
                 Parameters::Market(parameters) => market::compute(conn, &scope, parameters).await,
                 Parameters::Spend(parameters) => spend::compute(conn, &scope, parameters).await,
