@@ -11,7 +11,7 @@ use crate::{
     connectors,
     db::Db,
     delivery::{self, Egress},
-    identity::{authenticate::Authenticator, digest, tokens::Tokens},
+    identity::{authenticate::Authenticator, digest, keys::Finder, tokens::Tokens},
     pay::{compliance::RuleBook, webhooks},
     rates::Rates,
     secrets::Secrets,
@@ -72,6 +72,7 @@ impl App {
             .map(|k| digest::sha256(k.expose()));
         let authenticator = Authenticator {
             db: db.clone(),
+            keys: Finder::start(db.clone()),
             tokens: tokens.clone(),
             clock: clock.clone(),
             mcp_key,

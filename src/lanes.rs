@@ -20,6 +20,9 @@ pub trait Work: Send + Sync + 'static {
     /// What is answered.
     type Answer: Send + 'static;
 
+    /// What it is called in metrics.
+    const NAME: &str;
+
     /// Most items of a group.
     fn group_max(&self) -> usize;
 
@@ -91,8 +94,7 @@ impl<W: Work> Lanes<W> {
             is_closed: false,
         };
         while let Some((items, senders)) = open.next() {
-            metrics::histogram!("pulpo_group_size", "work" => std::any::type_name::<W>())
-                .record(items.len() as f64);
+            metrics::histogram!("pulpo_group_size", "work" => W::NAME).record(items.len() as f64);
             let answers = self.work.run(&lane, items).await;
             for (sender, answer) in senders.into_iter().zip(answers) {
                 // Who went away does not hear it.
@@ -104,6 +106,13 @@ impl<W: Work> Lanes<W> {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Waiting<W>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The answers of a group that failed as a whole; one of them keeps the cause.
+pub fn to_all<T>(error: Error, count: usize) -> Vec<Result<T>> {
+    let mut answers: Vec<Result<T>> = (1..count).map(|_| Err(error.repeated())).collect();
+    answers.push(Err(error));
+    answers
 }
 
 /// A lane somebody works on.
@@ -174,6 +183,8 @@ mod tests {
     impl Work for Sizes {
         type Item = &'static str;
         type Answer = usize;
+
+        const NAME: &str = "sizes";
 
         fn group_max(&self) -> usize {
             3

@@ -13,13 +13,10 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use crate::{
-    db::{
-        Conn, Topic,
-        prepared::{column, prepared},
-        wake,
-    },
-    ids,
+use crate::db::{
+    Conn, Topic,
+    prepared::{column, prepared},
+    wake,
 };
 
 /// Something that happened.
@@ -37,14 +34,13 @@ pub struct NewEvent {
 
 /// Writes the events, in their order, in the caller's transaction.
 pub async fn append(mut conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryResult<()> {
-    const INSERT: &str = "INSERT INTO events (created_at, id, org_id, kind, subject, payload) \
-        SELECT $1, e.id, e.org_id, e.kind, e.subject, e.payload \
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) \
-        WITH ORDINALITY AS e (id, org_id, kind, subject, payload, place) ORDER BY e.place";
+    const INSERT: &str = "INSERT INTO events (created_at, org_id, kind, subject, payload) \
+        SELECT $1, e.org_id, e.kind, e.subject, e.payload \
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) \
+        WITH ORDINALITY AS e (org_id, kind, subject, payload, place) ORDER BY e.place";
     prepared(INSERT, |query| {
         query
             .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(new, |_| ids::sortable("evt")))
             .bind::<Array<Text>, _>(column(new, |event| &event.org_id))
             .bind::<Array<Text>, _>(column(new, |event| event.kind))
             .bind::<Array<Text>, _>(column(new, |event| &event.subject))

@@ -9,7 +9,7 @@ use super::{
     Principal,
     caller::KeyPrincipal,
     digest,
-    keys::{self, KeyKind},
+    keys::{self, Finder, KeyKind},
     tokens::{Audience, Tokens},
     users,
 };
@@ -17,6 +17,7 @@ use crate::{
     clock::Clock,
     db::Db,
     error::{Error, Result},
+    lanes::Lanes,
     proto::pulpo::options::v1::Scheme,
 };
 
@@ -27,6 +28,8 @@ const MAX_CREDENTIAL_BYTES: usize = 4096;
 pub struct Authenticator {
     /// Where keys and users are.
     pub db: Db,
+    /// Looks keys up.
+    pub keys: Arc<Lanes<Finder>>,
     /// Verifies user tokens.
     pub tokens: Tokens,
     /// What time it is.
@@ -119,8 +122,7 @@ impl Authenticator {
         scheme: Option<Scheme>,
         ip: IpAddr,
     ) -> Result<Authenticated> {
-        let mut conn = self.db.connection().await?;
-        let Some(row) = keys::find_live(&mut conn, sha256, kinds).await? else {
+        let Some(row) = keys::find_live(&self.keys, *sha256, kinds).await? else {
             return Err(invalid());
         };
         if !is_ip_allowed(&row.ip_whitelist, ip) {
@@ -129,6 +131,7 @@ impl Authenticator {
         let now = self.clock.now();
         if keys::is_touch_due(row.last_used_at, now) {
             // A note for people; the request does not depend on it.
+            let mut conn = self.db.connection().await?;
             if let Err(error) = keys::touch(&mut conn, &row.id, now).await {
                 tracing::debug!(%error, "could not note the use of a key");
             }

@@ -1,12 +1,23 @@
 //! API keys of every kind: a row and its queries. Only the SHA-256 and a prefix of a key are stored.
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{authenticate, digest, schema::api_keys, words::words};
-use crate::{db::Conn, error::Result, ids, proto::pulpo::options::v1::Scheme};
+use crate::{
+    db::{Conn, Db},
+    error::Result,
+    ids,
+    lanes::{self, Lanes, Work},
+    proto::pulpo::options::v1::Scheme,
+};
 
 words! {
     /// Which API a key opens.
@@ -97,6 +108,9 @@ pub struct NewKey {
     pub allowed_agents: Vec<String>,
 }
 
+/// Keys of one lookup.
+const LOOKUP_MAX: usize = 256;
+
 /// How coarse `last_used_at` is.
 const LAST_USED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
@@ -129,21 +143,69 @@ pub async fn issue(
     Ok((row, secret))
 }
 
+/// Looks keys up, those that are asked for at the same time together: a lookup begins after it was asked for, so a key that
+/// was revoked before is never found.
+pub struct Finder(Db);
+
+/// The digest of a presented key.
+pub type Sha256 = [u8; 32];
+
+impl Finder {
+    /// The finder of a process; it has one lane.
+    pub fn start(db: Db) -> Arc<Lanes<Self>> {
+        Lanes::new(Self(db))
+    }
+
+    async fn find_live(&self, digests: &[Sha256]) -> Result<HashMap<Vec<u8>, KeyRow>> {
+        let mut conn = self.0.connection().await?;
+        let distinct: BTreeSet<&[u8]> = digests.iter().map(Sha256::as_slice).collect();
+        let rows: Vec<KeyRow> = api_keys::table
+            .filter(api_keys::sha256.eq_any(Vec::from_iter(distinct)))
+            .filter(api_keys::revoked_at.is_null())
+            .select(KeyRow::as_select())
+            .load(&mut conn)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.sha256.clone(), row))
+            .collect())
+    }
+}
+
+#[async_trait::async_trait]
+impl Work for Finder {
+    type Item = Sha256;
+    type Answer = Result<Option<KeyRow>>;
+
+    const NAME: &str = "keys";
+
+    fn group_max(&self) -> usize {
+        LOOKUP_MAX
+    }
+
+    fn mark<'i>(&self, _: &'i Sha256) -> Option<&'i str> {
+        None
+    }
+
+    async fn run(&self, _: &str, digests: Vec<Sha256>) -> Vec<Self::Answer> {
+        match self.find_live(&digests).await {
+            Ok(rows) => {
+                let find = |digest: &Sha256| Ok(rows.get(digest.as_slice()).cloned());
+                digests.iter().map(find).collect()
+            }
+            Err(error) => lanes::to_all(error, digests.len()),
+        }
+    }
+}
+
 /// The unrevoked key with this digest, if it is of one of these kinds.
 pub async fn find_live(
-    conn: &mut Conn,
-    sha256: &[u8],
+    finder: &Arc<Lanes<Finder>>,
+    sha256: Sha256,
     kinds: &[KeyKind],
-) -> QueryResult<Option<KeyRow>> {
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    api_keys::table
-        .filter(api_keys::sha256.eq(sha256))
-        .filter(api_keys::kind.eq_any(kinds))
-        .filter(api_keys::revoked_at.is_null())
-        .select(KeyRow::as_select())
-        .first(conn)
-        .await
-        .optional()
+) -> Result<Option<KeyRow>> {
+    let row = finder.ask("", sha256).await??;
+    Ok(row.filter(|row| kinds.contains(&row.kind)))
 }
 
 /// Whether `last_used_at` of this key is old enough to be written again.

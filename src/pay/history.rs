@@ -1,18 +1,22 @@
-//! What happened to a payment: its history, and the same for the streams of the organisations, in one transaction with
-//! the change.
+//! What happened to a payment: written into the streams of the organisations, in one transaction with the change. The
+//! stream of the paying one is the payment's history.
 
 use chrono::{DateTime, Utc};
-use diesel::QueryResult;
-use futures_util::try_join;
+use diesel::{
+    QueryResult, QueryableByName,
+    sql_types::{Jsonb, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
 
 use crate::{
-    db::Conn,
+    db::{Conn, prepared::prepared},
     events::{self, NewEvent},
     ids,
+    proto::pulpo::{pay::v1 as pb, r#type::v1::Json as JsonMessage},
 };
 
-use super::transactions::{self, PaymentEventRow, TransactionRow};
+use super::{time::timestamp, transactions::TransactionRow};
 
 /// The payment it happened to.
 #[derive(Clone, Copy, Debug)]
@@ -77,10 +81,6 @@ impl What {
         }
     }
 
-    fn event_type(self) -> &'static str {
-        self.kind().trim_start_matches("payment.")
-    }
-
     /// Whether the receiving organisation hears of it: of money that is held, moves or is disputed, not of how the
     /// payer decides.
     fn is_for_receiver(self) -> bool {
@@ -91,38 +91,79 @@ impl What {
     }
 }
 
+/// Something that happened, as stored.
+#[derive(Debug, QueryableByName)]
+pub(super) struct EventRow {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    event_type: String,
+    #[diesel(sql_type = Jsonb)]
+    event_data: Value,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+impl From<EventRow> for pb::PaymentEventSummary {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: row.id,
+            event_type: row.event_type,
+            created_at: Some(timestamp(row.created_at)),
+        }
+    }
+}
+
+impl From<EventRow> for pb::PaymentEvent {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: row.id,
+            event_type: row.event_type,
+            event_data: Some(JsonMessage {
+                text: row.event_data.to_string(),
+            }),
+            created_at: Some(timestamp(row.created_at)),
+        }
+    }
+}
+
 /// Writes what happened to payments, in its order.
 pub(super) async fn write(
     conn: &Conn,
     told: &[(Subject<'_>, Vec<(What, Value)>)],
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let (mut rows, mut outbox) = (Vec::new(), Vec::new());
+    let mut events = Vec::new();
     for (subject, happened) in told {
         for (what, data) in happened {
-            let row = PaymentEventRow {
-                org_id: subject.org_id.to_owned(),
-                id: ids::short("evt", 12),
-                transaction_id: subject.transaction_id.to_owned(),
-                event_type: what.event_type().to_owned(),
-                event_data: data.clone(),
-                created_at: now,
-            };
-            outbox.extend(announced(*subject, *what, &row));
-            rows.push(row);
+            events.extend(announced(*subject, *what, data));
         }
     }
-    try_join!(
-        transactions::insert_events(conn, &rows, now),
-        events::append(conn, &outbox, now)
-    )?;
-    Ok(())
+    events::append(conn, &events, now).await
 }
 
-/// The event for the organisation's stream, and for the receiving organisation's where it hears of it.
-fn announced(subject: Subject<'_>, what: What, row: &PaymentEventRow) -> Vec<NewEvent> {
+/// The history of a transaction of the paying organisation, oldest first: what its stream says of it.
+pub(super) async fn read(
+    conn: &mut Conn,
+    org_id: &str,
+    transaction_id: &str,
+) -> QueryResult<Vec<EventRow>> {
+    const READ: &str = "SELECT payload->>'event_id' AS id, substr(kind, length('payment.') + 1) AS event_type, \
+        payload->'event_data' AS event_data, created_at FROM events \
+        WHERE subject = $2 AND org_id = $1 AND kind LIKE 'payment.%' ORDER BY seq";
+    prepared(READ, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Text, _>(transaction_id)
+    })
+    .load(conn)
+    .await
+}
+
+/// The event for the organisation's stream, and for the receiving organisation's where it hears of it; both have one id.
+fn announced(subject: Subject<'_>, what: What, data: &Value) -> Vec<NewEvent> {
     let payload = json!({
-        "event_id": row.id,
+        "event_id": ids::short("evt", 12),
         "transaction_id": subject.transaction_id,
         "requesting_agent_id": subject.requesting_agent_id,
         "requesting_org_id": subject.org_id,
@@ -133,7 +174,7 @@ fn announced(subject: Subject<'_>, what: What, row: &PaymentEventRow) -> Vec<New
         "tx_type": subject.tx_type,
         "category": subject.category,
         "reference_id": subject.reference_id,
-        "event_data": row.event_data,
+        "event_data": data,
     });
     let other = subject
         .counterparty_org_id

@@ -1,13 +1,14 @@
-//! The ledger: every movement of money is a journal whose entries sum to zero.
+//! The ledger: every movement of money is a journal, a row with two sides. Out of one account and into another go the same
+//! amount by construction; the view `ledger_entries` shows each side as an entry, which sum to zero.
 //!
-//! Entries are never changed or deleted, which the database enforces, as it does the sum. A wallet has two accounts:
-//! what can be spent and what escrow holds are the sums of their entries. The journals of an organisation are chained
-//! ([`chain`]), so that a history that was changed behind the program's back shows.
+//! Journals are never changed or deleted, which the database enforces. A wallet has two accounts: what can be spent and
+//! what escrow holds are the sums of their entries. The journals of an organisation are chained ([`chain`]), so that a
+//! history that was changed behind the program's back shows.
 
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
-    sql_types::{Array, BigInt, Binary, Nullable, SmallInt, Text, Timestamptz},
+    sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use futures_util::try_join;
@@ -22,7 +23,7 @@ use crate::{
 
 pub mod chain;
 
-use chain::Head;
+use chain::{Head, Line};
 
 /// Why money moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,55 +108,87 @@ pub struct Posting {
     id: String,
     kind: &'static str,
     transaction_id: Option<String>,
-    entries: [Entry; 2],
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    line: i16,
-    account: &'static str,
-    account_org_id: String,
-    wallet_id: Option<String>,
     currency: String,
     amount_minor: i64,
-    balance_after_minor: Option<i64>,
+    from: Side,
+    /// Its organisation, when it is another one.
+    to_org_id: Option<String>,
+    to: Side,
+}
+
+/// An account with its balance after the movement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Side {
+    account: &'static str,
+    wallet_id: Option<String>,
+    balance_minor: Option<i64>,
+}
+
+impl Account<'_> {
+    fn org_id(&self) -> Option<&str> {
+        match *self {
+            Account::External => None,
+            Account::Held { org_id, .. } | Account::Wallet { org_id, .. } => Some(org_id),
+        }
+    }
+
+    fn side(&self) -> Side {
+        let (account, wallet) = match *self {
+            Account::External => ("external", None),
+            Account::Held {
+                id,
+                balance_after_minor,
+                ..
+            } => ("held", Some((id, balance_after_minor))),
+            Account::Wallet {
+                id,
+                balance_after_minor,
+                ..
+            } => ("wallet", Some((id, balance_after_minor))),
+        };
+        Side {
+            account,
+            wallet_id: wallet.map(|(id, _)| id.to_owned()),
+            balance_minor: wallet.map(|(_, balance)| balance),
+        }
+    }
 }
 
 impl From<Movement<'_>> for Posting {
     fn from(movement: Movement<'_>) -> Self {
-        let entry = |line, account, amount_minor| {
-            let (account, account_org_id, wallet) = match account {
-                Account::External => ("external", movement.org_id, None),
-                Account::Held {
-                    org_id,
-                    id,
-                    balance_after_minor,
-                } => ("held", org_id, Some((id, balance_after_minor))),
-                Account::Wallet {
-                    org_id,
-                    id,
-                    balance_after_minor,
-                } => ("wallet", org_id, Some((id, balance_after_minor))),
-            };
-            Entry {
-                line,
-                account,
-                account_org_id: account_org_id.to_owned(),
-                wallet_id: wallet.map(|(id, _)| id.to_owned()),
-                currency: movement.currency.to_owned(),
-                amount_minor,
-                balance_after_minor: wallet.map(|(_, balance)| balance),
-            }
-        };
+        let to_org_id = movement.to.org_id();
         Self {
             id: ids::sortable("jrn"),
             kind: movement.kind.as_str(),
             transaction_id: movement.transaction_id.map(str::to_owned),
-            entries: [
-                entry(1, movement.from, -movement.amount_minor),
-                entry(2, movement.to, movement.amount_minor),
-            ],
+            currency: movement.currency.to_owned(),
+            amount_minor: movement.amount_minor,
+            from: movement.from.side(),
+            to_org_id: to_org_id
+                .filter(|id| *id != movement.org_id)
+                .map(str::to_owned),
+            to: movement.to.side(),
         }
+    }
+}
+
+impl Posting {
+    /// The two entries.
+    fn lines<'p>(&'p self, org_id: &'p str) -> [Line<'p>; 2] {
+        let line = |line, side: &'p Side, account_org_id, amount_minor| Line {
+            line,
+            account: side.account,
+            account_org_id,
+            wallet_id: side.wallet_id.as_deref(),
+            currency: &self.currency,
+            amount_minor,
+            balance_after_minor: side.balance_minor,
+        };
+        let to_org_id = self.to_org_id.as_deref().unwrap_or(org_id);
+        [
+            line(1, &self.from, org_id, -self.amount_minor),
+            line(2, &self.to, to_org_id, self.amount_minor),
+        ]
     }
 }
 
@@ -183,23 +216,27 @@ pub async fn extend(
         .iter()
         .map(|posting| head.add(org_id, posting, now))
         .collect();
-    insert_journals(conn, org_id, postings, &links, now).await?;
     try_join!(
-        insert_entries(conn, org_id, postings, now),
+        insert(conn, org_id, postings, &links, now),
         chain::store(conn, org_id, &head)
     )?;
     Ok(())
 }
 
-async fn insert_journals(
+async fn insert(
     mut conn: &Conn,
     org_id: &str,
     postings: &[Posting],
     links: &[Head],
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
-    const INSERT: &str = "INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash) \
-        SELECT $1, $2, j.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[]) AS j";
+    // The order of writing is the order in which balances follow one another.
+    const INSERT: &str = "INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash, currency, \
+        amount_minor, from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) \
+        SELECT $1, $2, j.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::bigint[], \
+        $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::bigint[]) \
+        AS j (id, kind, transaction_id, chain_seq, chain_hash, currency, amount_minor, from_account, from_wallet_id, \
+        from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) ORDER BY j.chain_seq";
     prepared(INSERT, |query| {
         query
             .bind::<Text, _>(org_id)
@@ -209,45 +246,15 @@ async fn insert_journals(
             .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.transaction_id.as_ref()))
             .bind::<Array<BigInt>, _>(column(links, |link| link.seq))
             .bind::<Array<Binary>, _>(column(links, |link| link.hash.as_slice()))
-    })
-    .execute(&mut conn)
-    .await
-}
-
-async fn insert_entries(
-    mut conn: &Conn,
-    org_id: &str,
-    postings: &[Posting],
-    now: DateTime<Utc>,
-) -> QueryResult<usize> {
-    // The order of writing is the order in which balances follow one another.
-    const INSERT: &str = "INSERT INTO ledger_entries (org_id, created_at, journal_id, line, account, account_org_id, wallet_id, \
-        currency, amount_minor, balance_after_minor) \
-        SELECT $1, $2, e.journal_id, e.line, e.account, e.account_org_id, e.wallet_id, e.currency, e.amount_minor, e.balance_after_minor \
-        FROM unnest($3::text[], $4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[]) \
-        WITH ORDINALITY AS e (journal_id, line, account, account_org_id, wallet_id, currency, amount_minor, balance_after_minor, place) \
-        ORDER BY e.place";
-    let rows: Vec<(&str, &Entry)> = postings
-        .iter()
-        .flat_map(|posting| {
-            posting
-                .entries
-                .iter()
-                .map(|entry| (posting.id.as_str(), entry))
-        })
-        .collect();
-    prepared(INSERT, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(&rows, |row| row.0))
-            .bind::<Array<SmallInt>, _>(column(&rows, |row| row.1.line))
-            .bind::<Array<Text>, _>(column(&rows, |row| row.1.account))
-            .bind::<Array<Text>, _>(column(&rows, |row| &row.1.account_org_id))
-            .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.1.wallet_id.as_ref()))
-            .bind::<Array<Text>, _>(column(&rows, |row| &row.1.currency))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.1.amount_minor))
-            .bind::<Array<Nullable<BigInt>>, _>(column(&rows, |row| row.1.balance_after_minor))
+            .bind::<Array<Text>, _>(column(postings, |row| &row.currency))
+            .bind::<Array<BigInt>, _>(column(postings, |row| row.amount_minor))
+            .bind::<Array<Text>, _>(column(postings, |row| row.from.account))
+            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.from.wallet_id.as_ref()))
+            .bind::<Array<Nullable<BigInt>>, _>(column(postings, |row| row.from.balance_minor))
+            .bind::<Array<Text>, _>(column(postings, |row| row.to.account))
+            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.to_org_id.as_ref()))
+            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.to.wallet_id.as_ref()))
+            .bind::<Array<Nullable<BigInt>>, _>(column(postings, |row| row.to.balance_minor))
     })
     .execute(&mut conn)
     .await
@@ -295,10 +302,11 @@ mod tests {
                     from: account(from),
                     to: account(to),
                 };
-                let lines = Posting::from(movement).entries;
+                let posting = Posting::from(movement);
+                let lines = posting.lines("org_a");
                 prop_assert_eq!(lines.iter().map(|line| line.amount_minor).sum::<i64>(), 0);
                 for line in lines {
-                    let sum = sums.entry(line.wallet_id).or_default();
+                    let sum = sums.entry(line.wallet_id.map(str::to_owned)).or_default();
                     *sum += line.amount_minor;
                     if let Some(balance_after_minor) = line.balance_after_minor {
                         prop_assert_eq!(*sum, balance_after_minor);

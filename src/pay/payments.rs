@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Pay, escrow,
+    Pay, escrow, history,
     input::Input,
     lapse,
     listing::{self, Filter},
@@ -87,7 +87,7 @@ impl PaymentService for Pay {
     ) -> Result<Response<pb::ListPaymentEventsResponse>, Status> {
         let caller = Caller::of(&request)?;
         Ok(Response::new(
-            history(self, &caller, &request.get_ref().id).await?,
+            events(self, &caller, &request.get_ref().id).await?,
         ))
     }
 }
@@ -145,21 +145,21 @@ async fn detail(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::GetPaymentRe
     let mut conn = pay.db.connection().await?;
     // The decision and the history are rows of the paying organisation; the receiving one may read them too.
     let authorization = transactions::authorization(&mut conn, &row.org_id, &row.id).await?;
-    let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
+    let events = history::read(&mut conn, &row.org_id, &row.id).await?;
     let escrow = escrow::find(&mut conn, (&row.org_id, &row.id)).await?;
     Ok(pb::GetPaymentResponse {
         transaction: Some(row.into()),
-        authorization: authorization.map(Into::into),
+        authorization: Some(authorization.into()),
         events: events.into_iter().map(Into::into).collect(),
         escrow: escrow.map(TryInto::try_into).transpose()?,
     })
 }
 
 /// The history of one transaction, oldest first.
-async fn history(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPaymentEventsResponse> {
+async fn events(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPaymentEventsResponse> {
     let row = lapse::current(pay, caller, id).await?;
     let mut conn = pay.db.connection().await?;
-    let events = transactions::history(&mut conn, &row.org_id, &row.id).await?;
+    let events = history::read(&mut conn, &row.org_id, &row.id).await?;
     Ok(pb::ListPaymentEventsResponse {
         events: events.into_iter().map(Into::into).collect(),
     })

@@ -128,18 +128,11 @@ pub(super) async fn store(
         return Ok(Vec::new());
     }
     let authorizations: Vec<AuthorizationRow> = outcomes.iter().map(authorization).collect();
-    let rows = outcomes.iter().map(new_transaction);
+    let rows = outcomes.iter().zip(&authorizations).map(new_transaction);
     let rows = rows.collect::<Result<Vec<_>>>()?;
-    // Everything else refers to the transactions; statements that are joined are sent together.
+    // Statements that are joined are sent together; what refers to the transactions is checked when all is written.
     try_join!(
         async { Ok(transactions::insert_all(conn, org_id, &rows, now).await?) },
-        book.open_wallets(conn),
-    )?;
-    try_join!(
-        async {
-            let inserted = transactions::insert_authorizations(conn, org_id, &authorizations, now);
-            Ok(inserted.await?)
-        },
         tell(conn, org_id, outcomes, None, now),
         book.store(conn),
     )?;
@@ -149,7 +142,9 @@ pub(super) async fn store(
         .collect())
 }
 
-fn new_transaction<'o>(outcome: &'o Outcome<'_>) -> Result<NewTransaction<'o>> {
+fn new_transaction<'o>(
+    (outcome, authorization): (&'o Outcome<'_>, &'o AuthorizationRow),
+) -> Result<NewTransaction<'o>> {
     let payment = outcome.payment;
     let terms = payment.escrow.as_ref().map(serde_json::to_string);
     Ok(NewTransaction {
@@ -169,6 +164,7 @@ fn new_transaction<'o>(outcome: &'o Outcome<'_>) -> Result<NewTransaction<'o>> {
         escrow_terms: terms.transpose().map_err(Error::internal)?,
         settled_at: outcome.settled_at(),
         counted: outcome.counted,
+        authorization,
     })
 }
 
@@ -209,13 +205,15 @@ async fn tell(
         .iter()
         .map(|outcome| (outcome.subject(), happened(outcome, approval)))
         .collect();
-    history::write(conn, &told, now).await?;
-    for escrow in outcomes
-        .iter()
-        .filter_map(|outcome| outcome.escrow.as_ref())
-    {
-        escrow::insert(conn, escrow).await?;
-    }
+    let hold = async {
+        let held = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.escrow.as_ref());
+        for escrow in held {
+            escrow::insert(conn, escrow).await?;
+        }
+        Ok(())
+    };
     let predictions: Vec<_> = outcomes
         .iter()
         .filter_map(|outcome| {
@@ -225,7 +223,12 @@ async fn tell(
             ))
         })
         .collect();
-    compliance::store_all(conn, org_id, &predictions, now).await
+    try_join!(
+        async { Ok(history::write(conn, &told, now).await?) },
+        hold,
+        compliance::store_all(conn, org_id, &predictions, now),
+    )?;
+    Ok(())
 }
 
 /// What a payment would be answered.
@@ -254,9 +257,7 @@ fn other_org_id(payment: &Payment) -> Option<&str> {
 fn authorization(outcome: &Outcome<'_>) -> AuthorizationRow {
     let (decision, reason_code, reason_detail, compliance_status) = outcome.words();
     AuthorizationRow {
-        org_id: outcome.org_id.to_owned(),
         id: ids::short("auth", 12),
-        transaction_id: outcome.transaction_id.clone(),
         decision: decision.to_owned(),
         reason_code: reason_code.to_owned(),
         reason_detail,

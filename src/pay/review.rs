@@ -95,7 +95,6 @@ async fn approve(
                 Book::read(conn, &pay.rules, org_id, payments, Read::Locked, now).await?;
             let outcome = book.decide(0, Some(&row.id), started)?;
             let reply = record::revise(conn, &outcome, &approval).await?;
-            book.open_wallets(conn).await?;
             book.store(conn).await?;
             let reply = pb::ApprovePaymentResponse {
                 transaction_id: reply.transaction_id,

@@ -60,32 +60,13 @@ diesel::table! {
         escrow_terms -> Nullable<Jsonb>,
         settled_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
-    authorizations (org_id, id) {
-        org_id -> Text,
-        id -> Text,
-        transaction_id -> Text,
+        authorization_id -> Text,
         decision -> Text,
         reason_code -> Text,
         reason_detail -> Nullable<Text>,
         compliance_status -> Nullable<Text>,
         processing_time_ms -> Int8,
-        created_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
-    payment_events (org_id, transaction_id, id) {
-        org_id -> Text,
-        id -> Text,
-        seq -> Int8,
-        transaction_id -> Text,
-        event_type -> Text,
-        event_data -> Jsonb,
-        created_at -> Timestamptz,
+        decided_at -> Timestamptz,
     }
 }
 
@@ -104,32 +85,6 @@ diesel::table! {
         dispute_reason -> Nullable<Text>,
         released_at -> Nullable<Timestamptz>,
         refunded_at -> Nullable<Timestamptz>,
-    }
-}
-
-diesel::table! {
-    ledger_journals (org_id, id) {
-        org_id -> Text,
-        id -> Text,
-        kind -> Text,
-        transaction_id -> Nullable<Text>,
-        created_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
-    ledger_entries (org_id, journal_id, line) {
-        org_id -> Text,
-        journal_id -> Text,
-        line -> Int2,
-        seq -> Int8,
-        account -> Text,
-        account_org_id -> Text,
-        wallet_id -> Nullable<Text>,
-        currency -> Text,
-        amount_minor -> Int8,
-        balance_after_minor -> Nullable<Int8>,
-        created_at -> Timestamptz,
     }
 }
 

@@ -9,10 +9,9 @@ use diesel::{
     pg::{Pg, PgValue},
     prelude::*,
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::{Array, BigInt, Json, Jsonb, Nullable, Text, Timestamptz},
+    sql_types::{Array, BigInt, Json, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
 
 use crate::{
     db::{
@@ -24,7 +23,7 @@ use crate::{
 
 use super::{
     money::decimal,
-    schema::{authorizations, payment_events, transactions},
+    schema::transactions,
     time::{optional_timestamp, timestamp},
     windows::Counted,
 };
@@ -82,47 +81,29 @@ pub struct NewTransaction<'a> {
     pub settled_at: Option<DateTime<Utc>>,
     /// For an approved one, what its payer committed.
     pub counted: Option<Counted>,
+    /// The decision.
+    pub authorization: &'a AuthorizationRow,
 }
 
-/// A decision, stored or to store.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = authorizations, check_for_backend(Pg))]
+/// A decision, stored or to store: a part of its transaction.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = transactions, check_for_backend(Pg))]
 pub struct AuthorizationRow {
-    /// The paying organisation.
-    pub org_id: String,
     /// auth_…
+    #[diesel(column_name = authorization_id)]
     pub id: String,
-    /// The transaction decided.
-    pub transaction_id: String,
-    /// approved or denied.
+    /// approved, denied or pending_human_review.
     pub decision: String,
     /// Machine-readable reason.
     pub reason_code: String,
-    /// Why it was denied.
+    /// Why it was not approved.
     pub reason_detail: Option<String>,
-    /// clear, when the check was reached.
+    /// Verdict of the compliance check, when it was reached.
     pub compliance_status: Option<String>,
     /// Measured time of the decision.
     pub processing_time_ms: i64,
     /// When it was decided.
-    pub created_at: DateTime<Utc>,
-}
-
-/// An event, stored or to store.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = payment_events, check_for_backend(Pg))]
-pub struct PaymentEventRow {
-    /// The paying organisation.
-    pub org_id: String,
-    /// evt_…
-    pub id: String,
-    /// The transaction.
-    pub transaction_id: String,
-    /// authorized, settled, denied, …
-    pub event_type: String,
-    /// What is known of it.
-    pub event_data: Value,
-    /// When it happened.
+    #[diesel(column_name = decided_at)]
     pub created_at: DateTime<Utc>,
 }
 
@@ -227,29 +208,6 @@ impl From<AuthorizationRow> for pb::AuthorizationRecord {
     }
 }
 
-impl From<PaymentEventRow> for pb::PaymentEventSummary {
-    fn from(row: PaymentEventRow) -> Self {
-        Self {
-            id: row.id,
-            event_type: row.event_type,
-            created_at: Some(timestamp(row.created_at)),
-        }
-    }
-}
-
-impl From<PaymentEventRow> for pb::PaymentEvent {
-    fn from(row: PaymentEventRow) -> Self {
-        Self {
-            id: row.id,
-            event_type: row.event_type,
-            event_data: Some(JsonMessage {
-                text: row.event_data.to_string(),
-            }),
-            created_at: Some(timestamp(row.created_at)),
-        }
-    }
-}
-
 /// Stores transactions of an organisation in their order.
 pub async fn insert_all(
     mut conn: &Conn,
@@ -260,13 +218,17 @@ pub async fn insert_all(
     // The totals travel as text: they have more digits than an integer.
     const INSERT: &str = "INSERT INTO transactions (org_id, created_at, id, requesting_agent_id, counterparty_agent_id, \
         counterparty_org_id, amount_minor, currency, tx_type, category, description, reference_id, metadata, status, policy_snapshot, \
-        escrow_terms, settled_at, counted_at, spent_total_minor) \
+        escrow_terms, settled_at, counted_at, spent_total_minor, authorization_id, decision, reason_code, reason_detail, \
+        compliance_status, processing_time_ms, decided_at) \
         SELECT $1, $2, t.id, t.payer, t.payee, t.payee_org_id, t.amount_minor, t.currency, t.tx_type, t.category, t.description, \
-        t.reference_id, t.metadata::json, t.status, t.policy::jsonb, t.terms::jsonb, t.settled_at, t.counted_at, t.total::numeric \
+        t.reference_id, t.metadata::json, t.status, t.policy::jsonb, t.terms::jsonb, t.settled_at, t.counted_at, t.total::numeric, \
+        t.authorization_id, t.decision, t.reason_code, t.reason_detail, t.compliance_status, t.processing_time_ms, t.decided_at \
         FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], \
-        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[]) \
+        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], \
+        $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::timestamptz[]) \
         WITH ORDINALITY AS t (id, payer, payee, payee_org_id, amount_minor, currency, tx_type, category, description, reference_id, \
-        metadata, status, policy, terms, settled_at, counted_at, total, place) ORDER BY t.place";
+        metadata, status, policy, terms, settled_at, counted_at, total, authorization_id, decision, reason_code, reason_detail, \
+        compliance_status, processing_time_ms, decided_at, place) ORDER BY t.place";
     let counted = |row: &NewTransaction<'_>| row.counted.map(|counted| counted.at);
     let total =
         |row: &NewTransaction<'_>| row.counted.map(|counted| counted.total_minor.to_string());
@@ -291,55 +253,17 @@ pub async fn insert_all(
             .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.settled_at))
             .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, counted))
             .bind::<Array<Nullable<Text>>, _>(column(rows, total))
-    })
-    .execute(&mut conn)
-    .await
-}
-
-/// Stores decisions of an organisation.
-pub async fn insert_authorizations(
-    mut conn: &Conn,
-    org_id: &str,
-    rows: &[AuthorizationRow],
-    now: DateTime<Utc>,
-) -> QueryResult<usize> {
-    const INSERT: &str = "INSERT INTO authorizations (org_id, created_at, id, transaction_id, decision, reason_code, \
-        reason_detail, compliance_status, processing_time_ms) \
-        SELECT $1, $2, a.* FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]) AS a";
-    prepared(INSERT, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.transaction_id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.decision))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.reason_code))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.reason_detail.as_ref()))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.compliance_status.as_ref()))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.processing_time_ms))
-    })
-    .execute(&mut conn)
-    .await
-}
-
-/// Appends to the history of transactions, in this order.
-pub async fn insert_events(
-    mut conn: &Conn,
-    rows: &[PaymentEventRow],
-    now: DateTime<Utc>,
-) -> QueryResult<usize> {
-    const INSERT: &str = "INSERT INTO payment_events (created_at, org_id, id, transaction_id, event_type, event_data) \
-        SELECT $1, e.org_id, e.id, e.transaction_id, e.event_type, e.event_data \
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) \
-        WITH ORDINALITY AS e (org_id, id, transaction_id, event_type, event_data, place) ORDER BY e.place";
-    prepared(INSERT, |query| {
-        query
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.transaction_id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.event_type))
-            .bind::<Array<Jsonb>, _>(column(rows, |row| &row.event_data))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.authorization.id))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.authorization.decision))
+            .bind::<Array<Text>, _>(column(rows, |row| &row.authorization.reason_code))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| {
+                row.authorization.reason_detail.as_ref()
+            }))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| {
+                row.authorization.compliance_status.as_ref()
+            }))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.authorization.processing_time_ms))
+            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.authorization.created_at))
     })
     .execute(&mut conn)
     .await
@@ -366,34 +290,11 @@ pub async fn find(conn: &mut Conn, org_id: &str, id: &str) -> QueryResult<Option
 pub async fn authorization(
     conn: &mut Conn,
     org_id: &str,
-    transaction_id: &str,
-) -> QueryResult<Option<AuthorizationRow>> {
-    authorizations::table
-        .filter(
-            authorizations::org_id
-                .eq(org_id)
-                .and(authorizations::transaction_id.eq(transaction_id)),
-        )
+    id: &str,
+) -> QueryResult<AuthorizationRow> {
+    transactions::table
+        .find((org_id, id))
         .select(AuthorizationRow::as_select())
         .first(conn)
-        .await
-        .optional()
-}
-
-/// The history of a transaction of the paying organisation, oldest first.
-pub async fn history(
-    conn: &mut Conn,
-    org_id: &str,
-    transaction_id: &str,
-) -> QueryResult<Vec<PaymentEventRow>> {
-    payment_events::table
-        .filter(
-            payment_events::org_id
-                .eq(org_id)
-                .and(payment_events::transaction_id.eq(transaction_id)),
-        )
-        .order(payment_events::seq)
-        .select(PaymentEventRow::as_select())
-        .load(conn)
         .await
 }

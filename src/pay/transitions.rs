@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Nullable, Text, Timestamptz},
+    sql_types::{BigInt, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::db::{Conn, prepared::prepared};
 
 use super::{
-    schema::{authorizations, transactions},
+    schema::transactions,
     transactions::{AuthorizationRow, TransactionRow},
     windows::Counted,
 };
@@ -37,7 +37,8 @@ pub async fn revise(
     authorization: &AuthorizationRow,
 ) -> QueryResult<()> {
     const REVISE: &str = "UPDATE transactions SET status = $3, policy_snapshot = $4::text::jsonb, settled_at = $5, counted_at = $6, \
-        spent_total_minor = $7::text::numeric WHERE org_id = $1 AND id = $2";
+        spent_total_minor = $7::text::numeric, decision = $8, reason_code = $9, reason_detail = $10, compliance_status = $11, \
+        processing_time_ms = $12, decided_at = $13 WHERE org_id = $1 AND id = $2";
     let total = revision
         .counted
         .map(|counted| counted.total_minor.to_string());
@@ -50,25 +51,15 @@ pub async fn revise(
             .bind::<Nullable<Timestamptz>, _>(revision.settled_at)
             .bind::<Nullable<Timestamptz>, _>(revision.counted.map(|counted| counted.at))
             .bind::<Nullable<Text>, _>(total)
+            .bind::<Text, _>(&authorization.decision)
+            .bind::<Text, _>(&authorization.reason_code)
+            .bind::<Nullable<Text>, _>(&authorization.reason_detail)
+            .bind::<Nullable<Text>, _>(&authorization.compliance_status)
+            .bind::<BigInt, _>(authorization.processing_time_ms)
+            .bind::<Timestamptz, _>(authorization.created_at)
     })
     .execute(conn)
     .await?;
-    diesel::update(authorizations::table)
-        .filter(
-            authorizations::org_id
-                .eq(org_id)
-                .and(authorizations::transaction_id.eq(id)),
-        )
-        .set((
-            authorizations::decision.eq(&authorization.decision),
-            authorizations::reason_code.eq(&authorization.reason_code),
-            authorizations::reason_detail.eq(&authorization.reason_detail),
-            authorizations::compliance_status.eq(&authorization.compliance_status),
-            authorizations::processing_time_ms.eq(authorization.processing_time_ms),
-            authorizations::created_at.eq(authorization.created_at),
-        ))
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
@@ -128,14 +119,12 @@ pub async fn deny_authorization(
     (reason_code, detail): (&str, &str),
     now: DateTime<Utc>,
 ) -> QueryResult<AuthorizationRow> {
-    diesel::update(authorizations::table)
-        .filter(authorizations::org_id.eq(org_id))
-        .filter(authorizations::transaction_id.eq(transaction_id))
+    diesel::update(transactions::table.find((org_id, transaction_id)))
         .set((
-            authorizations::decision.eq("denied"),
-            authorizations::reason_code.eq(reason_code),
-            authorizations::reason_detail.eq(detail),
-            authorizations::created_at.eq(now),
+            transactions::decision.eq("denied"),
+            transactions::reason_code.eq(reason_code),
+            transactions::reason_detail.eq(detail),
+            transactions::decided_at.eq(now),
         ))
         .returning(AuthorizationRow::as_returning())
         .get_result(conn)

@@ -10,7 +10,7 @@ use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryResult,
     SelectableHelper,
     prelude::*,
-    sql_types::{Array, BigInt, Text, Timestamptz},
+    sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 
@@ -217,19 +217,28 @@ async fn load(
 
 /// Stores new wallets; says how many: an agent may have got one meanwhile.
 pub async fn insert_all(mut conn: &Conn, rows: &[WalletRow]) -> QueryResult<usize> {
-    const INSERT: &str = "INSERT INTO wallets (org_id, id, agent_id, currency, created_at, updated_at) \
-        SELECT w.*, $5, $5 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (org_id, id, agent_id, currency) \
+    const INSERT: &str = "INSERT INTO wallets (org_id, id, agent_id, currency, available_minor, held_minor, lifetime_sent_minor, \
+        lifetime_received_minor, last_transaction_at, created_at, updated_at) SELECT w.* \
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
+        $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]) AS w (org_id, id, agent_id, currency, available_minor, held_minor, \
+        sent_minor, received_minor, last_transaction_at, created_at, updated_at) \
         ORDER BY org_id, agent_id, currency ON CONFLICT (org_id, agent_id, currency) DO NOTHING";
-    let Some(first) = rows.first() else {
+    if rows.is_empty() {
         return Ok(0);
-    };
+    }
     prepared(INSERT, |query| {
         query
             .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
             .bind::<Array<Text>, _>(column(rows, |row| &row.id))
             .bind::<Array<Text>, _>(column(rows, |row| &row.agent_id))
             .bind::<Array<Text>, _>(column(rows, |row| &row.currency))
-            .bind::<Timestamptz, _>(first.created_at)
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.available_minor))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.held_minor))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_sent_minor))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_received_minor))
+            .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.last_transaction_at))
+            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.created_at))
+            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.updated_at))
     })
     .execute(&mut conn)
     .await

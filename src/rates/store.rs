@@ -1,5 +1,7 @@
 //! The tables behind durable keys.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
@@ -8,7 +10,13 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use super::window::{WINDOW_US, Window, day_of};
-use crate::{db::Conn, error::Result};
+use crate::{
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
+    error::Result,
+};
 
 /// One counted request that is not stored yet.
 pub(super) struct Hit {
@@ -47,26 +55,40 @@ pub(super) async fn load(conn: &mut Conn, key: &str, now: DateTime<Utc>) -> Resu
     Ok(Window::restore(hits, day_of(now_us), day_count))
 }
 
-/// Stores a batch in one statement: each instant, and the sum of each day.
+/// Instants are stored in steps of this; a request counts as the end of its step, so that no limit gets larger by it.
+const STEP_US: i64 = 20_000;
+
+/// Stores a batch in one statement: how many in each step, and the sum of each day.
 pub(super) async fn save(conn: &mut Conn, hits: &[Hit]) -> Result<()> {
-    const STATEMENT: &str = "WITH given AS (
-            SELECT key, at, count(*)::integer AS n FROM unnest($1::text[], $2::bigint[]) AS hit(key, us)
-            CROSS JOIN LATERAL (SELECT timestamptz 'epoch' + us * interval '1 microsecond' AS at) AS instant
-            GROUP BY key, at
-        ), stored AS (
-            INSERT INTO rate_hits (key, at, n) SELECT key, at, n FROM given ORDER BY key, at
+    const STATEMENT: &str = "WITH stored AS (
+            INSERT INTO rate_hits (key, at, n) SELECT key, timestamptz 'epoch' + us * interval '1 microsecond', n
+            FROM unnest($1::text[], $2::bigint[], $3::integer[]) AS hit (key, us, n)
             ON CONFLICT (key, at) DO UPDATE SET n = rate_hits.n + excluded.n
         )
-        INSERT INTO rate_days (key, day, count)
-        SELECT key, (at AT TIME ZONE 'UTC')::date, sum(n)::integer FROM given GROUP BY 1, 2 ORDER BY 1, 2
+        INSERT INTO rate_days (key, day, count) SELECT key, date '1970-01-01' + day::integer, n
+        FROM unnest($4::text[], $5::bigint[], $6::integer[]) AS hit (key, day, n)
         ON CONFLICT (key, day) DO UPDATE SET count = rate_days.count + excluded.count";
-    let (keys, instants): (Vec<&str>, Vec<i64>) =
-        hits.iter().map(|hit| (&*hit.key, hit.at_us)).unzip();
-    diesel::sql_query(STATEMENT)
-        .bind::<Array<Text>, _>(keys)
-        .bind::<Array<BigInt>, _>(instants)
-        .execute(conn)
-        .await?;
+    // Sorted, so that no two batches wait for each other.
+    let (mut steps, mut days) = (BTreeMap::new(), BTreeMap::new());
+    for hit in hits {
+        let into_us = hit.at_us.rem_euclid(STEP_US);
+        let step_us = hit.at_us.saturating_add((STEP_US - into_us) % STEP_US);
+        *steps.entry((&*hit.key, step_us)).or_insert(0_i32) += 1;
+        *days.entry((&*hit.key, day_of(hit.at_us))).or_insert(0_i32) += 1;
+    }
+    let steps: Vec<_> = steps.into_iter().collect();
+    let days: Vec<_> = days.into_iter().collect();
+    prepared(STATEMENT, |query| {
+        query
+            .bind::<Array<Text>, _>(column(&steps, |((key, _), _)| *key))
+            .bind::<Array<BigInt>, _>(column(&steps, |((_, us), _)| *us))
+            .bind::<Array<Integer>, _>(column(&steps, |(_, n)| *n))
+            .bind::<Array<Text>, _>(column(&days, |((key, _), _)| *key))
+            .bind::<Array<BigInt>, _>(column(&days, |((_, day), _)| *day))
+            .bind::<Array<Integer>, _>(column(&days, |(_, n)| *n))
+    })
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult, QueryableByName,
-    sql_types::{BigInt, Nullable, SmallInt, Text, Timestamptz},
+    sql_types::{BigInt, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use futures_util::TryStreamExt;
@@ -17,7 +17,7 @@ use super::{
     Checked, FAULTS_MAX, Fault,
 };
 
-/// An entry with its journal; a journal without entries has one row.
+/// A journal.
 #[derive(QueryableByName)]
 struct Row {
     #[diesel(sql_type = Text)]
@@ -32,20 +32,24 @@ struct Row {
     transaction_id: Option<String>,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<SmallInt>)]
-    line: Option<i16>,
+    #[diesel(sql_type = Text)]
+    currency: String,
+    #[diesel(sql_type = BigInt)]
+    amount_minor: i64,
+    #[diesel(sql_type = Text)]
+    from_account: String,
     #[diesel(sql_type = Nullable<Text>)]
-    account: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    account_org_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    wallet_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    currency: Option<String>,
+    from_wallet_id: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
-    amount_minor: Option<i64>,
+    from_balance_minor: Option<i64>,
+    #[diesel(sql_type = Text)]
+    to_account: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    to_org_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    to_wallet_id: Option<String>,
     #[diesel(sql_type = Nullable<BigInt>)]
-    balance_after_minor: Option<i64>,
+    to_balance_minor: Option<i64>,
 }
 
 impl Row {
@@ -59,16 +63,28 @@ impl Row {
         }
     }
 
-    fn entry(&self) -> Option<Line<'_>> {
-        Some(Line {
-            line: self.line?,
-            account: self.account.as_deref()?,
-            account_org_id: self.account_org_id.as_deref()?,
-            wallet_id: self.wallet_id.as_deref(),
-            currency: self.currency.as_deref()?,
-            amount_minor: self.amount_minor?,
-            balance_after_minor: self.balance_after_minor,
-        })
+    fn lines(&self) -> [Line<'_>; 2] {
+        [
+            Line {
+                line: 1,
+                account: &self.from_account,
+                account_org_id: &self.org_id,
+                wallet_id: self.from_wallet_id.as_deref(),
+                currency: &self.currency,
+                // What was tampered with may be any number.
+                amount_minor: self.amount_minor.wrapping_neg(),
+                balance_after_minor: self.from_balance_minor,
+            },
+            Line {
+                line: 2,
+                account: &self.to_account,
+                account_org_id: self.to_org_id.as_deref().unwrap_or(&self.org_id),
+                wallet_id: self.to_wallet_id.as_deref(),
+                currency: &self.currency,
+                amount_minor: self.amount_minor,
+                balance_after_minor: self.to_balance_minor,
+            },
+        ]
     }
 }
 
@@ -100,25 +116,21 @@ impl Chains {
         }
     }
 
-    /// The next journal with its entries. A break is named once: the chain goes on from what is stored.
-    fn link(&mut self, rows: &[Row]) {
-        let Some(first) = rows.first() else { return };
-        let before = self.ends.get(&first.org_id).cloned().unwrap_or_default();
-        let expected = before.next(first.journal(), rows.iter().filter_map(Row::entry));
-        if first.link.seq != expected.seq {
-            let detail = format!(
-                "place {} of the chain follows {}",
-                first.link.seq, before.seq
-            );
-            self.fault(&first.org_id, &first.id, detail);
-        } else if first.link.hash != expected.hash {
+    /// The next journal. A break is named once: the chain goes on from what is stored.
+    fn link(&mut self, row: Row) {
+        let before = self.ends.get(&row.org_id).cloned().unwrap_or_default();
+        let expected = before.next(row.journal(), row.lines());
+        if row.link.seq != expected.seq {
+            let detail = format!("place {} of the chain follows {}", row.link.seq, before.seq);
+            self.fault(&row.org_id, &row.id, detail);
+        } else if row.link.hash != expected.hash {
             let detail = format!(
                 "its hash at place {} is not that of its content and the hash before",
                 expected.seq
             );
-            self.fault(&first.org_id, &first.id, detail);
+            self.fault(&row.org_id, &row.id, detail);
         }
-        self.ends.insert(first.org_id.clone(), first.link.clone());
+        self.ends.insert(row.org_id, row.link);
     }
 
     fn head(&mut self, stored: Stored) {
@@ -135,10 +147,9 @@ impl Chains {
 
 /// Hashes the journals of an organisation, or of all, again. One journal is held at a time.
 pub(super) async fn check(conn: &mut Conn, org_id: Option<&str>) -> QueryResult<Checked> {
-    const JOURNALS: &str = "SELECT j.org_id, j.chain_seq, j.chain_hash, j.id, j.kind, j.transaction_id, j.created_at, e.line, e.account, \
-        e.account_org_id, e.wallet_id, e.currency, e.amount_minor, e.balance_after_minor \
-        FROM ledger_journals j LEFT JOIN ledger_entries e ON e.org_id = j.org_id AND e.journal_id = j.id \
-        WHERE $1 IS NULL OR j.org_id = $1 ORDER BY j.org_id, j.chain_seq, e.line";
+    const JOURNALS: &str = "SELECT org_id, chain_seq, chain_hash, id, kind, transaction_id, created_at, currency, amount_minor, \
+        from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor \
+        FROM ledger_journals WHERE $1 IS NULL OR org_id = $1 ORDER BY org_id, chain_seq";
     const HEADS: &str =
         "SELECT org_id, chain_seq, chain_hash FROM ledger_heads WHERE $1 IS NULL OR org_id = $1";
     let mut chains = Chains::default();
@@ -147,16 +158,9 @@ pub(super) async fn check(conn: &mut Conn, org_id: Option<&str>) -> QueryResult<
             .bind::<Nullable<Text>, _>(org_id)
             .load_stream::<Row>(conn)
             .await?;
-        let mut journal: Vec<Row> = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let is_same = |first: &Row| first.org_id == row.org_id && first.id == row.id;
-            if !journal.as_slice().first().is_none_or(is_same) {
-                chains.link(&journal);
-                journal.clear();
-            }
-            journal.push(row);
+            chains.link(row);
         }
-        chains.link(&journal);
     }
     let heads: Vec<Stored> = diesel::sql_query(HEADS)
         .bind::<Nullable<Text>, _>(org_id)

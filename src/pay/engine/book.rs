@@ -53,7 +53,7 @@ pub(in crate::pay) struct Book<'a> {
     counts: Counts,
     /// The payments that were approved here, by their place.
     approved: Vec<usize>,
-    opened: Vec<WalletKey>,
+    opened: BTreeSet<WalletKey>,
     changed: BTreeSet<WalletKey>,
     postings: Vec<Posting>,
     /// The end of the ledger's chain, when it is locked.
@@ -88,7 +88,7 @@ impl<'a> Book<'a> {
             spent: HashMap::new(),
             counts: Counts::default(),
             approved: Vec::new(),
-            opened: Vec::new(),
+            opened: BTreeSet::new(),
             changed: BTreeSet::new(),
             postings: Vec::new(),
             head: None,
@@ -359,8 +359,8 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
-    /// Opens the wallets of those who are paid for the first time; before [`Book::store`].
-    pub(in crate::pay) async fn open_wallets(&self, conn: &Conn) -> Result<()> {
+    /// Opens the wallets of those who are paid for the first time.
+    async fn open_wallets(&self, conn: &Conn) -> Result<()> {
         let opened = self.rows(self.opened.iter());
         match wallets::insert_all(conn, &opened).await? < opened.len() {
             true => Err(transaction::again("a wallet was opened by another request")),
@@ -368,16 +368,23 @@ impl<'a> Book<'a> {
         }
     }
 
-    /// Writes wallets and ledger; the transactions of the payments must have been written.
+    /// Writes wallets and ledger.
     pub(in crate::pay) async fn store(&self, conn: &Conn) -> Result<()> {
         if self.postings.is_empty() {
             return Ok(());
         }
         let head = self.head.clone().ok_or_else(no_payment)?;
-        let changed = self.rows(self.changed.iter());
+        // Those that are opened are opened with what they hold.
+        let known = |key: &&WalletKey| !self.opened.contains(*key);
+        let changed = self.rows(self.changed.iter().filter(known));
         try_join!(
-            wallets::store(conn, &changed),
-            ledger::extend(conn, self.org_id, head, &self.postings, self.now),
+            self.open_wallets(conn),
+            async { Ok(wallets::store(conn, &changed).await?) },
+            async {
+                let extended =
+                    ledger::extend(conn, self.org_id, head, &self.postings, self.now).await;
+                Ok(extended?)
+            },
         )?;
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::{
     db::{Conn, Db},
     error::{Error, Kind, Result},
     idempotency::Keyed,
-    lanes::{Lanes, Work},
+    lanes::{self, Lanes, Work},
     proto::pulpo::pay::v1 as pb,
 };
 
@@ -112,6 +112,8 @@ impl Work for Engine {
     type Item = Ask;
     type Answer = Answer;
 
+    const NAME: &str = "payments";
+
     fn group_max(&self) -> usize {
         GROUP_MAX
     }
@@ -128,12 +130,7 @@ impl Work for Engine {
                 tracing::warn!(%error, requests = asks.len(), "a group of payments was refused; each is tried alone");
                 self.alone(org_id, &asks).await
             }
-            Err(error) => {
-                let mut answers: Vec<Answer> =
-                    asks.iter().skip(1).map(|_| Err(error.repeated())).collect();
-                answers.push(Err(error));
-                answers
-            }
+            Err(error) => lanes::to_all(error, asks.len()),
         }
     }
 }

@@ -124,16 +124,7 @@ impl Head {
             transaction_id: posting.transaction_id.as_deref(),
             created_at: now,
         };
-        let lines = posting.entries.iter().map(|entry| Line {
-            line: entry.line,
-            account: entry.account,
-            account_org_id: &entry.account_org_id,
-            wallet_id: entry.wallet_id.as_deref(),
-            currency: &entry.currency,
-            amount_minor: entry.amount_minor,
-            balance_after_minor: entry.balance_after_minor,
-        });
-        *self = self.next(journal, lines);
+        *self = self.next(journal, posting.lines(org_id));
         self.clone()
     }
 }

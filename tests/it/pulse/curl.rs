@@ -237,13 +237,13 @@ async fn the_examples_of_the_document_run_as_printed() {
         .expect_status(200);
     // The examples name a transaction, a policy and a run; these get those names.
     for statement in [
-        "INSERT INTO transactions (org_id, id, requesting_agent_id, counterparty_agent_id, amount_minor, currency, tx_type, \
-         metadata, status, settled_at, counted_at, spent_total_minor, created_at) SELECT org_id, 'txn_9f8e7d6c5b4a', requesting_agent_id, \
-         counterparty_agent_id, amount_minor, currency, tx_type, metadata, status, settled_at, counted_at, spent_total_minor, created_at FROM transactions",
-        "INSERT INTO authorizations SELECT org_id, 'auth_x1y2z3', 'txn_9f8e7d6c5b4a', decision, reason_code, reason_detail, \
-         compliance_status, processing_time_ms, created_at FROM authorizations",
-        "INSERT INTO payment_events (org_id, id, transaction_id, event_type, event_data, created_at) SELECT org_id, id, \
-         'txn_9f8e7d6c5b4a', event_type, event_data, created_at FROM payment_events ORDER BY seq",
+        "INSERT INTO transactions (org_id, id, requesting_agent_id, counterparty_agent_id, amount_minor, currency, tx_type, metadata, \
+         status, settled_at, counted_at, spent_total_minor, created_at, authorization_id, decision, reason_code, compliance_status, \
+         processing_time_ms, decided_at) SELECT org_id, 'txn_9f8e7d6c5b4a', requesting_agent_id, counterparty_agent_id, amount_minor, \
+         currency, tx_type, metadata, status, settled_at, counted_at, spent_total_minor, created_at, 'auth_x1y2z3', decision, reason_code, \
+         compliance_status, processing_time_ms, decided_at FROM transactions",
+        "INSERT INTO events (org_id, kind, subject, payload, created_at) SELECT org_id, kind, 'txn_9f8e7d6c5b4a', payload, created_at \
+         FROM events WHERE subject LIKE 'txn_%' ORDER BY seq",
         "UPDATE policies SET id = 'pol_abc123'",
         "UPDATE pay_agent_runs SET id = 'run_abc123'",
     ] {

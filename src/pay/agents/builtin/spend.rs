@@ -98,7 +98,7 @@ fn statement() -> String {
 const MADE: &str = "
 WITH made AS MATERIALIZED (
     SELECT id, requesting_agent_id, counterparty_agent_id, counterparty_org_id, amount_minor, tx_type, category, status,
-        created_at FROM transactions
+        reason_code, created_at FROM transactions
     WHERE org_id = $1 AND currency = $2 AND created_at >= $3 AND created_at < $4
     AND ($5 IS NULL OR requesting_agent_id = ANY($5)) ORDER BY created_at DESC, seq DESC LIMIT $6
 ), spent AS MATERIALIZED (SELECT * FROM made WHERE status = 'settled'),
@@ -115,8 +115,7 @@ total AS MATERIALIZED (
     LEFT JOIN spent ON date_trunc('day', spent.created_at AT TIME ZONE 'UTC') = day GROUP BY day
 ), moved AS (SELECT round((regr_slope(minor::float8, day - date '2000-01-01') / 100)::numeric, 4) AS slope FROM days),
 refused AS (
-    SELECT a.reason_code, count(*) AS n FROM made JOIN authorizations AS a ON a.org_id = $1 AND a.transaction_id = made.id
-    WHERE made.status = 'denied' GROUP BY a.reason_code
+    SELECT reason_code, count(*) AS n FROM made WHERE status = 'denied' GROUP BY reason_code
 ), outliers AS (
     SELECT spent.*, round((amount_minor - mean) / deviation, 2) AS sigmas FROM spent, total
     WHERE deviation > 0 AND abs(amount_minor - mean) > 2 * deviation
