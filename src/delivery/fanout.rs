@@ -1,10 +1,8 @@
 //! From a message to one delivery for each endpoint that wants it: one statement for many messages.
 
-use std::collections::{BTreeSet, HashSet};
-
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
-    QueryResult, QueryableByName,
+    QueryResult,
     sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
@@ -60,29 +58,6 @@ pub async fn replay(
     now: DateTime<Utc>,
 ) -> QueryResult<usize> {
     write(conn, api, messages, Some(endpoint_id), now).await
-}
-
-#[derive(QueryableByName)]
-struct Listening {
-    #[diesel(sql_type = Text)]
-    org_id: String,
-}
-
-/// Those of the organisations that have an active endpoint.
-pub async fn listening(
-    conn: &mut Conn,
-    api: &str,
-    organizations: &BTreeSet<&str>,
-) -> QueryResult<HashSet<String>> {
-    const LISTENING: &str = "SELECT DISTINCT org_id FROM delivery_endpoints WHERE org_id = ANY($2) AND api = $1 AND status = 'active'";
-    let found: Vec<Listening> = prepared(LISTENING, |query| {
-        query
-            .bind::<Text, _>(api)
-            .bind::<Array<Text>, _>(Vec::from_iter(organizations))
-    })
-    .load(conn)
-    .await?;
-    Ok(found.into_iter().map(|row| row.org_id).collect())
 }
 
 async fn write(

@@ -62,6 +62,11 @@ pub trait Consumer: Send + Sync {
     /// The kinds it wants; others are passed over.
     fn kinds(&self) -> &'static [&'static str];
 
+    /// The API whose endpoints it is for: events of organisations that have no active one are passed over. Most have none.
+    fn endpoints_of(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Writes what follows from these events, which are in order, in the transaction that moves the cursor.
     async fn consume(&self, conn: &mut Conn, events: &[Event], now: DateTime<Utc>) -> Result<()>;
 }
@@ -190,7 +195,7 @@ impl Reader {
         if cursor.from_xid == cursor.to_xid {
             cursor.to_xid = cursor.open_xid;
         }
-        let rows = page(conn, &cursor, self.consumer.kinds()).await?;
+        let rows = page(conn, &cursor, &*self.consumer).await?;
         let read = rows.len();
         let is_last = (read as i64) < BATCH_EVENTS;
         let is_window_over = is_last && (read > 0 || cursor.after_seq > 0);
@@ -256,16 +261,28 @@ async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<
     Ok(load(conn).await?)
 }
 
+/// Events, with payloads for those that the consumer wants.
+macro_rules! select_wanted {
+    () => {
+        "SELECT e.seq, e.org_id, e.kind, e.subject, e.created_at, CASE WHEN e.kind = ANY($5) AND ($6::text IS NULL OR EXISTS ( \
+         SELECT FROM delivery_endpoints d WHERE d.org_id = e.org_id AND d.api = $6 AND d.status = 'active')) THEN e.payload END \
+         AS payload FROM events e "
+    };
+}
+
 /// The next events of the window, in the order of writing. The first page of a window is found by its transactions, so that
 /// nothing older is read; where to go on from there is known.
-async fn page(conn: &mut Conn, cursor: &Cursor, kinds: &[&str]) -> Result<Vec<Row>> {
-    const FIRST: &str = "WITH whole AS MATERIALIZED (SELECT seq FROM events \
-        WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3), \
-        page AS MATERIALIZED (SELECT seq FROM whole ORDER BY seq LIMIT $4) \
-        SELECT seq, org_id, kind, subject, created_at, CASE WHEN kind = ANY($5) THEN payload END AS payload \
-        FROM events WHERE seq IN (SELECT seq FROM page) ORDER BY seq";
-    const NEXT: &str = "SELECT seq, org_id, kind, subject, created_at, CASE WHEN kind = ANY($5) THEN payload END AS payload \
-        FROM events WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3 ORDER BY seq LIMIT $4";
+async fn page(conn: &mut Conn, cursor: &Cursor, consumer: &dyn Consumer) -> Result<Vec<Row>> {
+    const FIRST: &str = concat!(
+        "WITH whole AS MATERIALIZED (SELECT seq FROM events WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3), \
+         page AS MATERIALIZED (SELECT seq FROM whole ORDER BY seq LIMIT $4) ",
+        select_wanted!(),
+        "WHERE e.seq IN (SELECT seq FROM page) ORDER BY e.seq"
+    );
+    const NEXT: &str = concat!(
+        select_wanted!(),
+        "WHERE e.xid >= $1::text::xid8 AND e.xid < $2::text::xid8 AND e.seq > $3 ORDER BY e.seq LIMIT $4"
+    );
     let is_first = cursor.after_seq == 0 && cursor.from_xid > 0;
     let rows = prepared(if is_first { FIRST } else { NEXT }, |query| {
         query
@@ -273,7 +290,8 @@ async fn page(conn: &mut Conn, cursor: &Cursor, kinds: &[&str]) -> Result<Vec<Ro
             .bind::<Text, _>(cursor.to_xid.to_string())
             .bind::<BigInt, _>(cursor.after_seq)
             .bind::<BigInt, _>(BATCH_EVENTS)
-            .bind::<Array<Text>, _>(kinds)
+            .bind::<Array<Text>, _>(consumer.kinds())
+            .bind::<Nullable<Text>, _>(consumer.endpoints_of())
     });
     Ok(rows.load(conn).await?)
 }

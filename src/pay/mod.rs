@@ -5,7 +5,7 @@
 //!   wallet are decided one after the other, so no limit is passed by concurrency.
 //! - Transaction, decision, history, wallets, ledger journal, outbox events and the idempotency record are written in
 //!   one database transaction: all of it, or nothing.
-//! - Money is integer minor units, balances never fall below zero, every journal sums to zero, and entries are never
+//! - Money is integer minor units, balances never fall below zero, every journal sums to zero, and journals are never
 //!   changed. The database enforces these too.
 //! - What belongs to another organisation does not exist; the receiving organisation sees payments made to it. A key
 //!   bound to some agents is shown what concerns these (`listing`), and refused the others.

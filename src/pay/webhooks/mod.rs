@@ -78,14 +78,12 @@ impl Consumer for Deliveries {
         &EVENTS
     }
 
+    fn endpoints_of(&self) -> Option<&'static str> {
+        Some(PROFILE.api)
+    }
+
     async fn consume(&self, conn: &mut Conn, events: &[Event], now: DateTime<Utc>) -> Result<()> {
-        // Most organisations have no endpoint; their events need no bodies.
-        let organizations = events.iter().map(|event| event.org_id.as_str()).collect();
-        let listening = fanout::listening(conn, PROFILE.api, &organizations).await?;
-        let heard = events
-            .iter()
-            .filter(|event| listening.contains(&event.org_id));
-        let messages: Vec<_> = heard.map(messages::message).collect();
+        let messages: Vec<_> = events.iter().map(messages::message).collect();
         fanout::fan_out(conn, PROFILE.api, &messages, now).await?;
         Ok(())
     }

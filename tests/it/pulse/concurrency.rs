@@ -98,6 +98,58 @@ async fn a_hundred_duplicates_at_once_are_one_payment() {
     desk.app.stop().await;
 }
 
+/// The bodies that `of` gives for the first numbers, all at once.
+async fn pay_all(desk: &Desk, of: impl Fn(usize) -> serde_json::Value) -> Vec<Reply> {
+    join_all((0..40).map(|place| desk.pay(of(place)))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_refused_gives_its_key_back_and_the_others_are_paid() {
+    let desk = busy_desk().await;
+    let is_good = |place: usize| place.is_multiple_of(2);
+    let keyed = |place: usize, is_good: bool| {
+        let org_id = (!is_good).then_some("org_unknown");
+        json!({"idempotency_key": format!("key-{place}"), "amount": 1, "counterparty_org_id": org_id})
+    };
+    let first = pay_all(&desk, |place| keyed(place, is_good(place))).await;
+    let again = pay_all(&desk, |place| keyed(place, is_good(place))).await;
+    let better = pay_all(&desk, |place| keyed(place, true)).await;
+    for place in 0..40 {
+        let replies = [&first[place], &again[place], &better[place]];
+        let statuses = replies.map(|reply| reply.status);
+        if is_good(place) {
+            assert_eq!(statuses, [200, 200, 200], "{}", first[place].text);
+            assert_eq!(replies.map(|reply| &reply.text), [&first[place].text; 3]);
+        } else {
+            assert_eq!(statuses, [404, 404, 200], "{}", better[place].text);
+        }
+    }
+    let count = "SELECT count(*) FROM transactions WHERE status = 'settled'";
+    assert_eq!(desk.app.sql_number(count).await, 40);
+    audit_finds_nothing(&desk).await;
+    desk.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_the_database_refuses_of_one_costs_the_others_nothing() {
+    let desk = busy_desk().await;
+    let poison = "ALTER TABLE transactions ADD CONSTRAINT poisoned CHECK (description <> 'poison')";
+    desk.app.sql(poison).await;
+    let replies = pay_all(&desk, |place| {
+        let description = if place % 10 == 7 { "poison" } else { "pure" };
+        json!({"amount": 1, "description": description})
+    })
+    .await;
+    for (place, reply) in replies.iter().enumerate() {
+        let expected = if place % 10 == 7 { 500 } else { 200 };
+        assert_eq!(reply.status, expected, "{}", reply.text);
+    }
+    let count = "SELECT count(*) FROM transactions WHERE status = 'settled'";
+    assert_eq!(desk.app.sql_number(count).await, 36);
+    audit_finds_nothing(&desk).await;
+    desk.app.stop().await;
+}
+
 /// An amount as a JSON number with two decimals at most.
 pub(super) fn dollars(minor: i64) -> serde_json::Value {
     serde_json::from_str(&format!("{}.{:02}", minor / 100, minor % 100)).unwrap()
