@@ -35,14 +35,16 @@ pub(crate) struct Load {
     /// So many a second in all, where a latency begins when the payment was due; as fast as answers come without it.
     pub(crate) rate: Option<f64>,
     pub(crate) length: Duration,
-    /// Whether it is only asked what a payment would be decided.
-    pub(crate) is_dry_run: bool,
 }
+
+/// Where payments are asked for.
+pub(crate) const REQUEST: &str = "/payments/request";
+/// Where it is only said what a payment would be decided.
+pub(crate) const DRY_RUN: &str = "/payments/dry-run";
 
 /// An answered payment.
 #[derive(Clone, Debug)]
 pub(crate) struct Paid {
-    /// Empty for a dry run.
     pub(crate) transaction_id: String,
     /// When the answer was there.
     pub(crate) at: Instant,
@@ -131,10 +133,6 @@ async fn one(
     begin: Instant,
     next: Arc<AtomicU64>,
 ) -> Result<Vec<Paid>> {
-    let path = match load.is_dry_run {
-        true => "/payments/dry-run",
-        false => "/payments/request",
-    };
     let mut paid = Vec::new();
     loop {
         let due = match load.rate {
@@ -153,19 +151,30 @@ async fn one(
         if due > Instant::now() {
             tokio::time::sleep_until(due.into()).await;
         }
-        let (status, reply) = client.post(path, &payment(load.payers, wallets)).await?;
+        let reply = ask(&mut client, REQUEST, load.payers, wallets).await?;
         let at = Instant::now();
-        let reply = String::from_utf8_lossy(&reply);
-        ensure!(
-            status == 200 && reply.contains("authorized"),
-            "{status} {reply}"
-        );
         paid.push(Paid {
             transaction_id: text(&reply, "transaction_id").to_owned(),
             at,
             latency: at - due,
         });
     }
+}
+
+/// One payment that is approved; the answer.
+pub(crate) async fn ask(
+    client: &mut Client,
+    path: &str,
+    payers: Payers,
+    wallets: usize,
+) -> Result<String> {
+    let (status, reply) = client.post(path, &payment(payers, wallets)).await?;
+    let reply = String::from_utf8(reply)?;
+    ensure!(
+        status == 200 && reply.contains("authorized"),
+        "{status} {reply}"
+    );
+    Ok(reply)
 }
 
 /// The text of a member of JSON that is written without spaces and needs no escapes; empty when there is none. Load shares

@@ -118,7 +118,9 @@ pub(crate) async fn fill(url: &str, pasts: &[Past<'_>]) -> Result<Filled> {
         client.batch_execute(definition).await?;
     }
     // What autovacuum does sooner or later; and no checkpoint of the filling falls into a measurement.
-    client.batch_execute("VACUUM (ANALYZE) transactions").await?;
+    client
+        .batch_execute("VACUUM (ANALYZE) transactions")
+        .await?;
     client.batch_execute("CHECKPOINT").await?;
     let size = "SELECT pg_database_size(current_database())";
     let bytes = client.query_one(size, &[]).await?.get(0);

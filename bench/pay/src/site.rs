@@ -150,10 +150,7 @@ fn start(program: &Path, folder: &Path, ports: Ports) -> Result<Child> {
         ("PUPPYONE", 0),
         ("INTEGRATIONS", 0),
     ] {
-        command.env(
-            format!("PULPO_{surface}_ADDR"),
-            format!("127.0.0.1:{port}"),
-        );
+        command.env(format!("PULPO_{surface}_ADDR"), format!("127.0.0.1:{port}"));
     }
     command
         .spawn()

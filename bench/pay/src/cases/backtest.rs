@@ -60,6 +60,9 @@ async fn seconds(organization: &Organization, has_precheck: bool) -> Result<f64>
     let seconds = asked.elapsed().as_secs_f64();
     // And the payment that all others are made after.
     let payments = reply["payments"].as_u64();
-    ensure!(payments == Some(PAST + 1), "not all were looked at: {reply}");
+    ensure!(
+        payments == Some(PAST + 1),
+        "not all were looked at: {reply}"
+    );
     Ok(seconds)
 }

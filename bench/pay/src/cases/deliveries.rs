@@ -113,7 +113,9 @@ impl Deliveries<'_> {
             ) else {
                 continue;
             };
-            let meanwhile = arrivals.iter().filter(|one| (first..last).contains(&one.at));
+            let meanwhile = arrivals
+                .iter()
+                .filter(|one| (first..last).contains(&one.at));
             #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
             let meanwhile = meanwhile.count() as f64;
             rates.push(meanwhile / (last - first).as_secs_f64());

@@ -61,7 +61,6 @@ impl Bench {
             payers,
             rate: None,
             length: self.window,
-            is_dry_run: false,
         }
     }
 
@@ -74,9 +73,7 @@ impl Bench {
         let mut rounds = Rounds::default();
         for _ in 0..self.options.rounds {
             let (theirs, ours) = (theirs().await?, ours().await?);
-            rounds.ratios.push(ours / theirs);
-            rounds.theirs.push(theirs);
-            rounds.ours.push(ours);
+            rounds.push(theirs, ours);
         }
         Ok(rounds)
     }
@@ -100,6 +97,12 @@ struct Rounds {
 }
 
 impl Rounds {
+    fn push(&mut self, theirs: f64, ours: f64) {
+        self.ratios.push(ours / theirs);
+        self.theirs.push(theirs);
+        self.ours.push(ours);
+    }
+
     /// Both as figures, and their ratio: as a gate where there is a limit.
     fn tell(&self, report: &mut Report, ours: &str, theirs: &str, ratio: (&str, Option<Limit>)) {
         report.figure(ours, &self.ours);

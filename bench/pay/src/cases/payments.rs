@@ -84,10 +84,7 @@ impl Payments<'_> {
             report,
             "payments/s, 64 clients, 1,000 wallets",
             "pgbench -c 64, scale 50, transactions/s",
-            (
-                "payments : pgbench, 64 clients",
-                Some(at_least(0.8, 1.2)),
-            ),
+            ("payments : pgbench, 64 clients", Some(at_least(0.8, 1.2))),
         );
         report.figure("payments of a group, mean, 64 clients", &sizes);
         report.figure("p50 of these payments, ms", &waits);
@@ -137,10 +134,7 @@ impl Payments<'_> {
             report,
             "payments/s, 32 clients, one payer",
             "pgbench -c 32, scale 1, transactions/s",
-            (
-                "payments : pgbench, one hot row",
-                Some(at_least(2.0, 4.0)),
-            ),
+            ("payments : pgbench, one hot row", Some(at_least(2.0, 4.0))),
         );
         Ok(())
     }

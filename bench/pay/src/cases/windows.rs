@@ -1,6 +1,6 @@
 //! The sums of the rolling windows: they must cost the same however many payments lie in them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -9,9 +9,10 @@ use pulpo::{
     pay::{decision, windows},
 };
 
-use super::Bench;
+use super::{Bench, Rounds};
 use crate::{
-    load::{self, Load, Payers},
+    http::Client,
+    load::{self, Payers},
     organization::{Organization, Setup, agent_id},
     past::{self, Past},
     report::{Report, at_most},
@@ -45,8 +46,8 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     pasts.extend(self::pasts(&windows.old, bench.options.past).await?);
     past::fill(&url, &pasts).await?.tell(report, &pasts);
     windows.sums(report).await?;
-    windows.dry_runs(report).await?;
-    windows.payments(report).await
+    windows.door(report, "dry run", load::DRY_RUN).await?;
+    windows.door(report, "payment", load::REQUEST).await
 }
 
 async fn organization(bench: &Bench, name: &'static str) -> Result<Organization> {
@@ -77,84 +78,80 @@ async fn pasts(organization: &Organization, count: u64) -> Result<Vec<Past<'_>>>
 impl Windows<'_> {
     /// The statement alone, as payments run it.
     async fn sums(&self, report: &mut Report) -> Result<()> {
-        let rounds = self
-            .bench
-            .rounds(
-                async || self.sum(&self.young).await,
-                async || self.sum(&self.old).await,
-            )
-            .await?;
-        rounds.tell(
-            report,
-            "window sums with many past payments, p50, ms",
-            "window sums with 10,000, p50, ms",
-            ("window sums, many : 10,000", Some(at_most(1.1, 1.0))),
-        );
-        Ok(())
-    }
-
-    /// The p50 of the statement for the payer of an organisation, in milliseconds.
-    async fn sum(&self, organization: &Organization) -> Result<f64> {
         let conn = self.db.connection().await?;
         let payer = agent_id(0);
         let key = (payer.as_str(), "USD");
-        let (begin, mut times) = (Instant::now(), Vec::new());
-        while begin.elapsed() < self.bench.window {
-            let asked = Instant::now();
+        let sum = async |organization: &Organization| {
             let starts = decision::window_starts(Utc::now());
             let spent = windows::spent(&conn, &organization.id, &[key], starts).await?;
-            times.push(asked.elapsed());
             let spent = spent.get(&(payer.clone(), "USD".to_owned()));
             let last = spent.and_then(|spent| spent.last);
             last.context("the past of the payer is not in its windows")?;
-        }
-        times.sort_unstable();
-        Ok(load::quantile(&times, 0.5).as_secs_f64() * 1000.0)
-    }
-
-    /// Through the door: a dry run reads windows and writes nothing.
-    async fn dry_runs(&self, report: &mut Report) -> Result<()> {
-        self.door(
-            report,
-            true,
-            "dry run with many past payments, one client, p50, ms",
-            "dry run with 10,000, p50, ms",
-            "dry run, many : 10,000",
-        )
-        .await
-    }
-
-    async fn payments(&self, report: &mut Report) -> Result<()> {
-        self.door(
-            report,
-            false,
-            "payment with many past payments, one client, p50, ms",
-            "payment with 10,000, p50, ms",
-            "payment, many : 10,000",
-        )
-        .await
-    }
-
-    async fn door(
-        &self,
-        report: &mut Report,
-        is_dry_run: bool,
-        old: &str,
-        young: &str,
-        ratio: &str,
-    ) -> Result<()> {
-        let load = Load {
-            is_dry_run,
-            ..self.bench.load(1, Payers::One)
+            Ok(())
         };
         let rounds = self
-            .bench
-            .rounds(
-                async || Ok(load::pay(&self.young, load).await?.quantile_ms(0.5)),
-                async || Ok(load::pay(&self.old, load).await?.quantile_ms(0.5)),
+            .turns(
+                async || sum(&self.young).await,
+                async || sum(&self.old).await,
             )
             .await?;
-        rounds.tell(report, old, young, (ratio, Some(at_most(1.1, 1.0))));
+        self.tell(report, "window sums", &rounds);
         Ok(())
     }
+
+    /// Through the door: a dry run reads windows and writes nothing, a payment does both.
+    async fn door(&self, report: &mut Report, name: &str, path: &str) -> Result<()> {
+        let (mut young, mut old) = (self.young.client().await?, self.old.client().await?);
+        let rounds = self
+            .turns(
+                async || ask(&mut young, path).await,
+                async || ask(&mut old, path).await,
+            )
+            .await?;
+        self.tell(report, name, &rounds);
+        Ok(())
+    }
+
+    /// The medians of two things that are done one after the other, so that whatever else the machine does slows both; in
+    /// milliseconds.
+    async fn turns(
+        &self,
+        mut young: impl AsyncFnMut() -> Result<()>,
+        mut old: impl AsyncFnMut() -> Result<()>,
+    ) -> Result<Rounds> {
+        let mut rounds = Rounds::default();
+        for _ in 0..self.bench.options.rounds {
+            let (begin, mut of_young, mut of_old) = (Instant::now(), Vec::new(), Vec::new());
+            while begin.elapsed() < self.bench.window {
+                let asked = Instant::now();
+                young().await?;
+                of_young.push(asked.elapsed());
+                let asked = Instant::now();
+                old().await?;
+                of_old.push(asked.elapsed());
+            }
+            rounds.push(median_ms(of_young), median_ms(of_old));
+        }
+        Ok(rounds)
+    }
+
+    fn tell(&self, report: &mut Report, name: &str, rounds: &Rounds) {
+        let many = self.bench.options.past;
+        rounds.tell(
+            report,
+            &format!("{name}, {many} past payments, p50, ms"),
+            &format!("{name}, {FEW} past payments, p50, ms"),
+            (&format!("{name}, {many} : {FEW}"), Some(at_most(1.1, 1.0))),
+        );
+    }
+}
+
+async fn ask(client: &mut Client, path: &str) -> Result<()> {
+    load::ask(client, path, Payers::One, WALLETS).await?;
+    Ok(())
+}
+
+fn median_ms(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    load::quantile(&times, 0.5).as_secs_f64() * 1000.0
 }
