@@ -38,7 +38,7 @@ struct Options {
     /// Seconds of each window.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Past payments of the organisation whose windows are large; ten million take 5 GB for a while.
+    /// Past payments of the organisation whose windows are large; ten million take 8 GB for a while.
     #[arg(long, default_value_t = 10_000_000)]
     past: u64,
     /// Only the cases whose name begins with this.

@@ -40,7 +40,11 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         bench,
         young: organization(bench, "Young").await?,
         old: organization(bench, "Old").await?,
-        db: Db::new(&url, 1),
+        // As in the transactions of payments, which plan a statement once.
+        db: Db::new(
+            &format!("{url} options='-c plan_cache_mode=force_generic_plan'"),
+            1,
+        ),
     };
     let mut pasts = pasts(&windows.young, FEW).await?;
     pasts.extend(self::pasts(&windows.old, bench.options.past).await?);
