@@ -35,3 +35,14 @@ fn sum(metrics: &str, name: &str) -> f64 {
         .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::sum;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels() {
+        let metrics = "# TYPE size summary\nsize{work=\"a\",quantile=\"0.5\"} 3\nsize_sum{work=\"a\"} 5\nsize_sum{work=\"b\"} 2.5\nsize_summary 9\n";
+        assert!((sum(metrics, "size_sum") - 7.5).abs() < f64::EPSILON);
+    }
+}

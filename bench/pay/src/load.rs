@@ -186,3 +186,16 @@ pub(crate) fn text<'t>(json: &'t str, member: &str) -> &'t str {
         None => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn members_are_found_by_their_names() {
+        let json = r#"{"event":"payment.settled","data":{"transaction_id":"txn_1","amount":1.00}}"#;
+        assert_eq!(text(json, "event"), "payment.settled");
+        assert_eq!(text(json, "transaction_id"), "txn_1");
+        assert_eq!(text(json, "webhook_id"), "");
+    }
+}

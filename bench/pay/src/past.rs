@@ -23,7 +23,7 @@ const REACH: &str = "interval '29 days 12 hours'";
 const OWN: [(&str, &str); 11] = [
     ("id", "'txn_' || key"),
     ("authorization_id", "'auth_' || key"),
-    ("requesting_agent_id", "$3"),
+    ("requesting_agent_id", "agent_id"),
     ("amount_minor", "past.amount_minor"),
     ("reference_id", "'INV-' || n"),
     ("policy_snapshot", "CASE WHEN $5 THEN t.policy_snapshot END"),
@@ -34,13 +34,14 @@ const OWN: [(&str, &str); 11] = [
     ("spent_total_minor", "total_minor"),
 ];
 
-/// Payments of one agent, evenly over the last 30 days.
+/// Payments of agents, evenly over the last 30 days and in the order of time, as they would have come.
 #[derive(Clone, Debug)]
 pub(crate) struct Past<'a> {
     pub(crate) org_id: &'a str,
-    /// The payment they are made after; of another agent.
-    pub(crate) pattern_id: String,
-    pub(crate) agent_id: String,
+    /// The payment they are made after; of an agent that is none of these.
+    pub(crate) pattern_id: &'a str,
+    pub(crate) agent_ids: Vec<String>,
+    /// Payments of each.
     pub(crate) count: u64,
     /// Whether each keeps a copy of the policy, which is half of a row.
     pub(crate) has_policy: bool,
@@ -57,7 +58,8 @@ pub(crate) struct Filled {
 impl Filled {
     /// As figures.
     pub(crate) fn tell(&self, report: &mut Report, pasts: &[Past<'_>]) {
-        let count: u64 = pasts.iter().map(|past| past.count).sum();
+        let count = |past: &Past<'_>| past.count * past.agent_ids.len() as u64;
+        let count: u64 = pasts.iter().map(count).sum();
         let seconds = self.duration.as_secs_f64();
         report.figure(&format!("filling in {count} past payments, s"), &[seconds]);
         #[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
@@ -104,7 +106,7 @@ pub(crate) async fn fill(url: &str, pasts: &[Past<'_>]) -> Result<Filled> {
                 &[
                     &past.org_id,
                     &past.pattern_id,
-                    &past.agent_id,
+                    &past.agent_ids,
                     &count,
                     &past.has_policy,
                 ],
@@ -140,7 +142,7 @@ async fn indexes(client: &Client) -> Result<Vec<(String, String)>> {
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// The statement that writes the payments of an agent.
+/// The statement that writes the payments of agents.
 async fn statement(client: &Client) -> Result<String> {
     const COLUMNS: &str = "SELECT string_agg(column_name, ',' ORDER BY ordinal_position) FROM information_schema.columns \
          WHERE table_schema = 'public' AND table_name = 'transactions' AND is_identity = 'NO'";
@@ -153,12 +155,15 @@ async fn statement(client: &Client) -> Result<String> {
             None => format!("t.{column}"),
         })
         .collect();
+    // Amounts depend on the place alone, so all agents have the same running totals.
     Ok(format!(
         "INSERT INTO transactions ({columns}) SELECT {values} FROM transactions t CROSS JOIN ( \
-             SELECT n, amount_minor, sum(amount_minor) OVER (ROWS UNBOUNDED PRECEDING) AS total_minor, \
-                 now() - {REACH} + {REACH} * (n / ($4 + 1)::double precision) AS at, \
-                 $3::text || lpad(to_hex(n), 12, '0') AS key \
-             FROM (SELECT n, 100 + n * 7919 % 4900 AS amount_minor FROM (SELECT generate_series(1, $4::bigint) AS n) AS places) AS amounts \
+             SELECT n, amount_minor, total_minor, agent_id, lpad(to_hex(n), 12, '0') || agent_id AS key, now() - {REACH} \
+                 + {REACH} * ((n + place / cardinality($3)::double precision) / ($4 + 2)) AS at \
+             FROM (SELECT n, amount_minor, sum(amount_minor) OVER (ROWS UNBOUNDED PRECEDING) AS total_minor \
+                 FROM (SELECT n, 100 + n * 7919 % 4900 AS amount_minor \
+                     FROM (SELECT generate_series(1, $4::bigint) AS n) AS places) AS amounts) AS totals \
+             CROSS JOIN unnest($3::text[]) WITH ORDINALITY AS agents (agent_id, place) \
          ) AS past WHERE t.org_id = $1 AND t.id = $2",
         values = values.join(", "),
     ))

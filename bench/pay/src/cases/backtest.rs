@@ -26,14 +26,16 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     };
     let organization = bench.site.organization(setup).await?;
     let pattern_id = past::pattern(&organization).await?;
-    let past = |agent| Past {
+    let past = Past {
         org_id: &organization.id,
-        pattern_id: pattern_id.clone(),
-        agent_id: format!("past-{agent:03}"),
+        pattern_id: &pattern_id,
+        agent_ids: (0..AGENTS)
+            .map(|agent| format!("past-{agent:02}"))
+            .collect(),
         count: PAST / AGENTS,
         has_policy: true,
     };
-    let pasts: Vec<Past<'_>> = (0..AGENTS).map(past).collect();
+    let pasts = [past];
     let filled = past::fill(&bench.site.database_url()?, &pasts).await?;
     filled.tell(report, &pasts);
     let rounds = bench

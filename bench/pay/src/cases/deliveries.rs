@@ -77,7 +77,7 @@ impl Deliveries<'_> {
 
     /// From the commit to the first byte: the answer of a payment is sent right after its commit.
     async fn delays(&self, report: &mut Report) -> Result<()> {
-        let (mut all, mut first) = (Vec::new(), Vec::new());
+        let (mut all, mut first, mut half) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.bench.options.rounds {
             let (run, arrivals) = self.pay(FEW, 1).await?;
             let answered: HashMap<&str, Instant> = run
@@ -89,9 +89,10 @@ impl Deliveries<'_> {
                 let answered = answered.get(arrival.transaction_id.as_str())?;
                 Some(arrival.at.saturating_duration_since(*answered))
             };
-            all.push(p99_ms(arrivals.iter().filter_map(delay)));
+            all.push(quantile_ms(arrivals.iter().filter_map(delay), 0.99));
             let firsts = arrivals.iter().filter(|one| one.event == EVENTS[0]);
-            first.push(p99_ms(firsts.filter_map(delay)));
+            first.push(quantile_ms(firsts.clone().filter_map(delay), 0.99));
+            half.push(quantile_ms(firsts.filter_map(delay), 0.5));
         }
         report.gate(
             "commit to first byte, 100 payments/s, p99, ms",
@@ -99,6 +100,7 @@ impl Deliveries<'_> {
             at_most(100.0, 50.0),
         );
         report.figure("of the first event of each payment, p99, ms", &first);
+        report.figure("of the first event of each payment, p50, ms", &half);
         Ok(())
     }
 
@@ -131,8 +133,8 @@ impl Deliveries<'_> {
     }
 }
 
-fn p99_ms(delays: impl Iterator<Item = Duration>) -> f64 {
+fn quantile_ms(delays: impl Iterator<Item = Duration>, share: f64) -> f64 {
     let mut delays: Vec<Duration> = delays.collect();
     delays.sort_unstable();
-    load::quantile(&delays, 0.99).as_secs_f64() * 1000.0
+    load::quantile(&delays, share).as_secs_f64() * 1000.0
 }

@@ -46,8 +46,10 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             1,
         ),
     };
-    let mut pasts = pasts(&windows.young, FEW).await?;
-    pasts.extend(self::pasts(&windows.old, bench.options.past).await?);
+    let of_young = past::pattern(&windows.young).await?;
+    let of_old = past::pattern(&windows.old).await?;
+    let mut pasts = pasts(&windows.young, &of_young, FEW);
+    pasts.extend(self::pasts(&windows.old, &of_old, bench.options.past));
     past::fill(&url, &pasts).await?.tell(report, &pasts);
     windows.sums(report).await?;
     windows.door(report, "dry run", load::DRY_RUN).await?;
@@ -64,19 +66,19 @@ async fn organization(bench: &Bench, name: &'static str) -> Result<Organization>
 }
 
 /// Nine tenths of the first agent, who pays in the measurements, and the rest of others.
-async fn pasts(organization: &Organization, count: u64) -> Result<Vec<Past<'_>>> {
-    let pattern_id = past::pattern(organization).await?;
-    let others = (0..OTHERS).map(|other| (format!("other-{other:02}"), count / 10 / OTHERS));
-    let payer = (agent_id(0), count - count / 10);
-    let agents = std::iter::once(payer).chain(others);
-    let past = |(agent_id, count)| Past {
+fn pasts<'a>(organization: &'a Organization, pattern_id: &'a str, count: u64) -> Vec<Past<'a>> {
+    let past = |agent_ids, count| Past {
         org_id: &organization.id,
-        pattern_id: pattern_id.clone(),
-        agent_id,
+        pattern_id,
+        agent_ids,
         count,
         has_policy: false,
     };
-    Ok(agents.map(past).collect())
+    let others = (0..OTHERS).map(|other| format!("other-{other:02}"));
+    vec![
+        past(vec![agent_id(0)], count - count / 10),
+        past(others.collect(), count / 10 / OTHERS),
+    ]
 }
 
 impl Windows<'_> {
