@@ -95,7 +95,7 @@ bench-start: install
 bench-gateway:
 	bench/gateway.sh
 
-# Payments beside pgbench on the same Postgres, for about three minutes; fails when a gate does.
+# Payments beside pgbench on the same Postgres, deliveries, backtests and windows, for about twenty minutes; fails when a gate does.
 bench-pay: install
 	cargo build --release -p pulpo -p pulpo-pay-bench
 	target/release/pulpo-pay-bench --results bench/results/pay.md

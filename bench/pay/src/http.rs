@@ -27,8 +27,19 @@ impl Client {
 
     /// Posts a body, and answers the status and the body of the reply.
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> Result<(u16, Vec<u8>)> {
+        self.exchange("POST", &format!("/pulse-api{path}"), body)
+            .await
+    }
+
+    /// Sends a request, and answers the status and the body of the reply.
+    pub(crate) async fn exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<(u16, Vec<u8>)> {
         let request = format!(
-            "POST /pulse-api{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             self.key,
             body.len()
@@ -56,17 +67,25 @@ impl Client {
 
 /// The reply in `bytes`, if it is whole.
 fn reply(bytes: &[u8]) -> Result<Option<(u16, Vec<u8>)>> {
+    let Some((head, body)) = message(bytes)? else {
+        return Ok(None);
+    };
+    let status = head.get(9..12).context("no status line")?.parse()?;
+    Ok(Some((status, body.to_vec())))
+}
+
+/// The head, in small letters, and the body of the message in `bytes`, if it is whole.
+pub(crate) fn message(bytes: &[u8]) -> Result<Option<(String, &[u8])>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
     let (head, body) = bytes.split_at(end + 4);
     let head = std::str::from_utf8(head)?.to_ascii_lowercase();
-    let status = head.get(9..12).context("no status line")?.parse()?;
     let length: usize = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))
         .context("no content-length")?
         .trim()
         .parse()?;
-    Ok((body.len() >= length).then(|| (status, body.to_vec())))
+    Ok((body.len() >= length).then_some((head, body)))
 }

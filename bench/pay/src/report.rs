@@ -6,9 +6,35 @@ use anyhow::{Result, bail};
 
 /// On which side of its limit a figure must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sense {
+enum Sense {
     AtLeast,
     AtMost,
+}
+
+/// What a figure must keep, and what it should.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Limit {
+    sense: Sense,
+    limit: f64,
+    aim: f64,
+}
+
+/// At least this; that would be better.
+pub(crate) fn at_least(limit: f64, aim: f64) -> Limit {
+    Limit {
+        sense: Sense::AtLeast,
+        limit,
+        aim,
+    }
+}
+
+/// At most this; that would be better.
+pub(crate) fn at_most(limit: f64, aim: f64) -> Limit {
+    Limit {
+        sense: Sense::AtMost,
+        limit,
+        aim,
+    }
 }
 
 /// What was measured.
@@ -42,8 +68,9 @@ impl Report {
     }
 
     /// A figure whose median must keep a limit.
-    pub(crate) fn gate(&mut self, name: &str, values: &[f64], sense: Sense, limit: f64, aim: f64) {
+    pub(crate) fn gate(&mut self, name: &str, values: &[f64], limit: Limit) {
         let median = median(values);
+        let Limit { sense, limit, aim } = limit;
         let (sign, holds) = match sense {
             Sense::AtLeast => ("≥", median >= limit),
             Sense::AtMost => ("≤", median <= limit),

@@ -1,4 +1,4 @@
-//! A server with its own Postgres, an organisation, and what its agents need to pay.
+//! A server with its own Postgres, and its organisations.
 
 use std::{
     net::TcpListener,
@@ -8,16 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::http::Client;
-
-/// Wallets of the organisation.
-pub(crate) const WALLETS: usize = 1000;
+use crate::{
+    http::Client,
+    organization::{Organization, Setup},
+};
 
 const PERMISSIONS: &str =
-    "payments:request,payments:write,wallets:write,policies:write,webhooks:manage";
+    "payments:request,payments:write,wallets:write,policies:read,policies:write,webhooks:manage";
 const KEY_PREFIX: &str = "pulse_";
 
 /// What runs.
@@ -25,50 +24,53 @@ pub(crate) struct Site {
     server: Child,
     program: PathBuf,
     folder: TempDir,
-    pub(crate) port: u16,
-    pub(crate) org_id: String,
-    pub(crate) key: String,
+    ports: Ports,
+}
+
+/// Where it listens: for payments, and for operators.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    pulse: u16,
+    operations: u16,
 }
 
 impl Site {
-    /// Starts a server in an empty folder, and opens the wallets.
+    /// Starts a server in an empty folder.
     pub(crate) async fn open(program: &Path) -> Result<Self> {
         let folder = folder()?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let ports = Ports::free()?;
         let program = program.canonicalize()?;
-        let server = start(&program, folder.path(), port)?;
-        let mut site = Self {
+        let server = start(&program, folder.path(), ports)?;
+        let site = Self {
             server,
             program,
             folder,
-            port,
-            org_id: String::new(),
-            key: String::new(),
+            ports,
         };
         site.wait().await?;
-        site.org_id = site.admin(&["create-org", "--name", "Bench"], "org_")?;
-        let org_id = site.org_id.clone();
-        site.key = site.admin(
-            &[
-                "create-key",
-                "--api",
-                "pulse",
-                "--name",
-                "bench",
-                "--org",
-                &org_id,
-                "--permissions",
-                PERMISSIONS,
-            ],
-            KEY_PREFIX,
-        )?;
-        site.furnish().await?;
         Ok(site)
     }
 
-    /// A connection with the organisation's key.
-    pub(crate) async fn client(&self) -> Result<Client> {
-        Client::connect(self.port, &self.key).await
+    /// Makes an organisation whose agents can pay.
+    pub(crate) async fn organization(&self, setup: Setup) -> Result<Organization> {
+        let id = self.admin(&["create-org", "--name", setup.name], "org_")?;
+        let mut create = vec!["create-key", "--api", "pulse", "--name", "bench"];
+        create.extend(["--org", &id, "--permissions", PERMISSIONS]);
+        let key = self.admin(&create, KEY_PREFIX)?;
+        Organization::furnish(id, key, self.ports.pulse, setup).await
+    }
+
+    /// Where its database is.
+    pub(crate) fn database_url(&self) -> Result<String> {
+        pulpo::db::builtin::running_url(&self.data()).context("its Postgres does not run")
+    }
+
+    /// What it measures of itself, in the text format of Prometheus.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        let mut client = Client::connect(self.ports.operations, "").await?;
+        let (status, reply) = client.exchange("GET", "/metrics", "").await?;
+        ensure!(status == 200, "/metrics: {status}");
+        Ok(String::from_utf8(reply)?)
     }
 
     fn data(&self) -> PathBuf {
@@ -77,7 +79,7 @@ impl Site {
 
     async fn wait(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while Client::connect(self.port, "").await.is_err() {
+        while Client::connect(self.ports.pulse, "").await.is_err() {
             ensure!(Instant::now() < deadline, "the server does not answer");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -103,31 +105,6 @@ impl Site {
             ),
         }
     }
-
-    /// Wallets with money, and a policy with limits that are checked and far away.
-    async fn furnish(&self) -> Result<()> {
-        let mut client = self.client().await?;
-        for agent in 0..WALLETS {
-            let wallet = json!({"agent_id": agent_id(agent)});
-            client.accepted("/wallets", &wallet).await?;
-            let path = format!("/wallets/{}/fund", agent_id(agent));
-            client
-                .accepted(&path, &json!({"amount": 1_000_000_000}))
-                .await?;
-        }
-        let policy = json!({
-            "policy_name": "Limits",
-            "max_per_transaction": 10_000,
-            "max_daily": 900_000_000,
-            "max_monthly": 9_000_000_000_u64,
-            "require_human_above": 9_000,
-            "allowed_categories": ["operations", "infrastructure"],
-            "compliance_precheck": true,
-            "compliance_jurisdictions": ["US_FEDERAL"],
-        });
-        client.accepted("/policies", &policy).await?;
-        Ok(())
-    }
 }
 
 impl Drop for Site {
@@ -140,26 +117,40 @@ impl Drop for Site {
     }
 }
 
-fn start(program: &Path, folder: &Path, port: u16) -> Result<Child> {
+impl Ports {
+    /// Two that nobody uses.
+    fn free() -> Result<Self> {
+        // Both are held until both are known, or the second might be the first again.
+        let pulse = TcpListener::bind(("127.0.0.1", 0))?;
+        let operations = TcpListener::bind(("127.0.0.1", 0))?;
+        Ok(Self {
+            pulse: pulse.local_addr()?.port(),
+            operations: operations.local_addr()?.port(),
+        })
+    }
+}
+
+fn start(program: &Path, folder: &Path, ports: Ports) -> Result<Child> {
     let log = std::fs::File::create(folder.join("log"))?;
     let mut command = Command::new(program);
+    // `dev` delivers webhooks to private addresses, where the receiver of the benchmark is.
     command
         .args(["dev", "--data-dir"])
         .arg(folder.join("data"))
         .current_dir(folder)
         .env("PULPO_RATES_SCALE", "1000000")
         .env("PULPO_LOG", "warn")
-        .env("PULPO_PULSE_ADDR", format!("127.0.0.1:{port}"))
         .stdout(Stdio::null())
         .stderr(log);
-    for surface in [
-        "PULLPUSH",
-        "PUSHPAKA",
-        "PUPPYONE",
-        "INTEGRATIONS",
-        "OPERATIONS",
+    for (surface, port) in [
+        ("PULSE", ports.pulse),
+        ("OPERATIONS", ports.operations),
+        ("PULLPUSH", 0),
+        ("PUSHPAKA", 0),
+        ("PUPPYONE", 0),
+        ("INTEGRATIONS", 0),
     ] {
-        command.env(format!("PULPO_{surface}_ADDR"), "127.0.0.1:0");
+        command.env(format!("PULPO_{surface}_ADDR"), format!("127.0.0.1:{port}"));
     }
     command
         .spawn()
@@ -174,9 +165,4 @@ pub(crate) fn folder() -> Result<TempDir> {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )?;
     Ok(folder)
-}
-
-/// The name of an agent.
-pub(crate) fn agent_id(agent: usize) -> String {
-    format!("agent-{agent:04}")
 }
