@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::oneshot;
@@ -36,7 +37,14 @@ pub trait Work: Send + Sync + 'static {
 /// Items that wait in a lane before the next are refused.
 const WAITING_MAX: usize = 4096;
 
-type Waiting<W> = VecDeque<(<W as Work>::Item, oneshot::Sender<<W as Work>::Answer>)>;
+/// Who waits.
+struct Place<W: Work> {
+    item: W::Item,
+    sender: oneshot::Sender<W::Answer>,
+    since: Instant,
+}
+
+type Waiting<W> = VecDeque<Place<W>>;
 
 /// The lanes of one kind of work; one exists while something is done in it.
 pub struct Lanes<W: Work> {
@@ -59,7 +67,12 @@ impl<W: Work> Lanes<W> {
     /// 503 when too many wait; an internal one when the work gave no answer.
     pub async fn ask(self: &Arc<Self>, lane: &str, item: W::Item) -> Result<W::Answer> {
         let (sender, answer) = oneshot::channel();
-        if self.enter(lane, (item, sender))? {
+        let place = Place {
+            item,
+            sender,
+            since: Instant::now(),
+        };
+        if self.enter(lane, place)? {
             tokio::spawn(Arc::clone(self).drain(lane.to_owned()));
         }
         answer.await.map_err(|_| {
@@ -68,7 +81,7 @@ impl<W: Work> Lanes<W> {
     }
 
     /// Takes a place; says whether the lane was empty, so that somebody has to begin.
-    fn enter(&self, lane: &str, place: (W::Item, oneshot::Sender<W::Answer>)) -> Result<bool> {
+    fn enter(&self, lane: &str, place: Place<W>) -> Result<bool> {
         let mut lanes = self.lock();
         if let Some(waiting) = lanes.get_mut(lane) {
             if waiting.len() >= WAITING_MAX {
@@ -135,20 +148,22 @@ impl<W: Work> Open<'_, W> {
         let mut marks = HashSet::new();
         let (mut items, mut senders, mut later) = (Vec::new(), Vec::new(), VecDeque::new());
         while items.len() < self.lanes.work.group_max() {
-            let Some((item, sender)) = waiting.pop_front() else {
+            let Some(place) = waiting.pop_front() else {
                 break;
             };
-            if sender.is_closed() {
+            if place.sender.is_closed() {
                 // The client is gone and nothing was begun.
                 continue;
             }
-            let mark = self.lanes.work.mark(&item).map(str::to_owned);
+            let mark = self.lanes.work.mark(&place.item).map(str::to_owned);
             if mark.is_some_and(|mark| !marks.insert(mark)) {
-                later.push_back((item, sender));
+                later.push_back(place);
                 continue;
             }
-            items.push(item);
-            senders.push(sender);
+            metrics::histogram!("pulpo_group_wait_seconds", "work" => W::NAME)
+                .record(place.since.elapsed());
+            items.push(place.item);
+            senders.push(place.sender);
         }
         later.append(waiting);
         *waiting = later;

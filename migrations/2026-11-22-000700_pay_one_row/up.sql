@@ -1,17 +1,79 @@
 -- One fact, one row: a decision is part of its transaction, a movement of money is one row with two sides, and the history
--- of a payment is what the outbox says of it.
+-- of a payment is what the outbox says of it. What a value may be is said by its domain: a check of a table is read anew
+-- by every statement that writes to it, and took more time than the row.
 
 -- What is not planned well takes hours on tables of some size.
 ANALYZE transactions, authorizations, payment_events, events, ledger_journals, ledger_entries;
 
+CREATE DOMAIN pay_label AS text CHECK (VALUE <> '');
+CREATE DOMAIN pay_currency AS text CHECK (VALUE ~ '^[A-Z]{3}$');
+CREATE DOMAIN pay_amount AS bigint CHECK (VALUE > 0 AND VALUE <= 1000000000000000);
+CREATE DOMAIN pay_balance AS bigint CHECK (VALUE >= 0);
+CREATE DOMAIN pay_metadata AS json CHECK (json_typeof(VALUE) = 'object');
+CREATE DOMAIN pay_status AS text CHECK (VALUE IN ('pending_human_review', 'authorized', 'executing', 'settled', 'denied', 'failed',
+    'escrow_held', 'disputed', 'refunded'));
+CREATE DOMAIN pay_decision AS text CHECK (VALUE IN ('approved', 'denied', 'pending_human_review'));
+CREATE DOMAIN pay_compliance AS text CHECK (VALUE IN ('clear', 'flagged', 'blocked'));
+CREATE DOMAIN pay_milliseconds AS bigint CHECK (VALUE >= 0);
+CREATE DOMAIN ledger_kind AS text CHECK (VALUE IN ('opening', 'fund', 'withdraw', 'payment', 'escrow_hold', 'escrow_release',
+    'escrow_refund'));
+CREATE DOMAIN ledger_account AS text CHECK (VALUE IN ('wallet', 'held', 'external'));
+CREATE DOMAIN ledger_amount AS bigint CHECK (VALUE > 0);
+COMMENT ON DOMAIN pay_label IS 'Some characters';
+COMMENT ON DOMAIN pay_currency IS 'ISO 4217 code';
+COMMENT ON DOMAIN pay_amount IS 'The amount of a payment in minor units, up to ten million millions of the major unit';
+COMMENT ON DOMAIN pay_balance IS 'A balance or total in minor units';
+COMMENT ON DOMAIN pay_metadata IS 'A JSON object: json, not jsonb, which changes key order and refuses some valid text';
+COMMENT ON DOMAIN pay_status IS 'What became of a payment';
+COMMENT ON DOMAIN pay_decision IS 'What was decided of a payment';
+COMMENT ON DOMAIN pay_compliance IS 'Verdict of a compliance check';
+COMMENT ON DOMAIN pay_milliseconds IS 'A measured time';
+COMMENT ON DOMAIN ledger_kind IS 'Why money moved';
+COMMENT ON DOMAIN ledger_account IS 'wallet for what can be spent of one, held for what escrow holds of one, external for the outside';
+COMMENT ON DOMAIN ledger_amount IS 'How much moved, in minor units';
+
+ALTER TABLE wallets
+    DROP CONSTRAINT wallets_agent_id_check,
+    DROP CONSTRAINT wallets_currency_check,
+    DROP CONSTRAINT wallets_available_minor_check,
+    DROP CONSTRAINT wallets_held_minor_check,
+    DROP CONSTRAINT wallets_lifetime_sent_minor_check,
+    DROP CONSTRAINT wallets_lifetime_received_minor_check,
+    ALTER COLUMN agent_id TYPE pay_label,
+    ALTER COLUMN currency TYPE pay_currency,
+    ALTER COLUMN available_minor TYPE pay_balance,
+    ALTER COLUMN held_minor TYPE pay_balance,
+    ALTER COLUMN lifetime_sent_minor TYPE pay_balance,
+    ALTER COLUMN lifetime_received_minor TYPE pay_balance;
+
 -- The decision.
 ALTER TABLE transactions
+    DROP CONSTRAINT transactions_requesting_agent_id_check,
+    DROP CONSTRAINT transactions_counterparty_agent_id_check,
+    DROP CONSTRAINT transactions_amount_minor_check,
+    DROP CONSTRAINT transactions_currency_check,
+    DROP CONSTRAINT transactions_tx_type_check,
+    DROP CONSTRAINT transactions_metadata_check,
+    DROP CONSTRAINT transactions_status_check,
+    DROP CONSTRAINT transactions_check,
+    DROP CONSTRAINT transactions_check1,
+    DROP CONSTRAINT transactions_check2,
+    DROP CONSTRAINT transactions_check3,
+    DROP CONSTRAINT transactions_counted_check,
+    DROP CONSTRAINT transactions_committed_check,
+    ALTER COLUMN requesting_agent_id TYPE pay_label,
+    ALTER COLUMN counterparty_agent_id TYPE pay_label,
+    ALTER COLUMN amount_minor TYPE pay_amount,
+    ALTER COLUMN currency TYPE pay_currency,
+    ALTER COLUMN tx_type TYPE pay_label,
+    ALTER COLUMN metadata TYPE pay_metadata,
+    ALTER COLUMN status TYPE pay_status,
     ADD COLUMN authorization_id text,
-    ADD COLUMN decision text,
-    ADD COLUMN reason_code text,
+    ADD COLUMN decision pay_decision,
+    ADD COLUMN reason_code pay_label,
     ADD COLUMN reason_detail text,
-    ADD COLUMN compliance_status text,
-    ADD COLUMN processing_time_ms bigint,
+    ADD COLUMN compliance_status pay_compliance,
+    ADD COLUMN processing_time_ms pay_milliseconds,
     ADD COLUMN decided_at timestamptz;
 UPDATE transactions t SET authorization_id = a.id, decision = a.decision, reason_code = a.reason_code, reason_detail = a.reason_detail,
     compliance_status = a.compliance_status, processing_time_ms = a.processing_time_ms, decided_at = a.created_at
@@ -22,8 +84,12 @@ ALTER TABLE transactions
     ALTER COLUMN reason_code SET NOT NULL,
     ALTER COLUMN processing_time_ms SET NOT NULL,
     ALTER COLUMN decided_at SET NOT NULL,
-    ADD CONSTRAINT transactions_decision_check CHECK (decision IN ('approved', 'denied', 'pending_human_review')
-        AND reason_code <> '' AND compliance_status IN ('clear', 'flagged', 'blocked') AND processing_time_ms >= 0);
+    ADD CONSTRAINT transactions_counterparty_check CHECK (counterparty_org_id <> org_id
+        AND (counterparty_org_id IS NULL OR counterparty_agent_id IS NOT NULL)),
+    ADD CONSTRAINT transactions_settled_check CHECK (CASE status WHEN 'settled' THEN settled_at IS NOT NULL
+        WHEN 'denied' THEN settled_at IS NULL ELSE true END),
+    ADD CONSTRAINT transactions_counted_check CHECK ((counted_at IS NULL) = (spent_total_minor IS NULL)
+        AND (counted_at IS NOT NULL OR status IN ('pending_human_review', 'denied', 'failed')));
 DROP TABLE authorizations;
 COMMENT ON TABLE transactions IS 'Payments as they were requested, what was decided, and what became of them';
 COMMENT ON COLUMN transactions.authorization_id IS 'auth_…, the name of the decision';
@@ -50,15 +116,15 @@ ALTER TABLE events DROP COLUMN id;
 ALTER TABLE ledger_journals DISABLE TRIGGER ledger_journals_append_only;
 ALTER TABLE ledger_journals
     ADD COLUMN seq bigint,
-    ADD COLUMN currency text,
-    ADD COLUMN amount_minor bigint,
-    ADD COLUMN from_account text,
+    ADD COLUMN currency pay_currency,
+    ADD COLUMN amount_minor ledger_amount,
+    ADD COLUMN from_account ledger_account,
     ADD COLUMN from_wallet_id text,
-    ADD COLUMN from_balance_minor bigint,
-    ADD COLUMN to_account text,
+    ADD COLUMN from_balance_minor pay_balance,
+    ADD COLUMN to_account ledger_account,
     ADD COLUMN to_org_id text,
     ADD COLUMN to_wallet_id text,
-    ADD COLUMN to_balance_minor bigint;
+    ADD COLUMN to_balance_minor pay_balance;
 UPDATE ledger_journals j SET seq = f.seq, currency = f.currency, amount_minor = t.amount_minor,
     from_account = f.account, from_wallet_id = f.wallet_id, from_balance_minor = f.balance_after_minor,
     to_account = t.account, to_org_id = nullif(t.account_org_id, j.org_id), to_wallet_id = t.wallet_id,
@@ -76,6 +142,7 @@ ALTER TABLE ledger_journals
     DROP CONSTRAINT ledger_journals_chain_check,
     DROP CONSTRAINT ledger_journals_check,
     DROP CONSTRAINT ledger_journals_kind_check,
+    ALTER COLUMN kind TYPE ledger_kind,
     ALTER COLUMN seq SET NOT NULL,
     ALTER COLUMN currency SET NOT NULL,
     ALTER COLUMN amount_minor SET NOT NULL,
@@ -83,14 +150,10 @@ ALTER TABLE ledger_journals
     ALTER COLUMN to_account SET NOT NULL,
     ADD PRIMARY KEY (org_id, chain_seq),
     ADD CONSTRAINT ledger_journals_chain_check CHECK (chain_seq >= 1 AND octet_length(chain_hash) = 32),
-    ADD CONSTRAINT ledger_journals_kind_check CHECK (CASE
-        WHEN kind IN ('payment', 'escrow_hold', 'escrow_release', 'escrow_refund') THEN transaction_id IS NOT NULL
-        ELSE kind IN ('opening', 'fund', 'withdraw') AND transaction_id IS NULL END),
-    ADD CONSTRAINT ledger_journals_sides_check CHECK (amount_minor > 0
-        AND from_account IN ('wallet', 'held', 'external') AND to_account IN ('wallet', 'held', 'external')
+    ADD CONSTRAINT ledger_journals_kind_check CHECK ((transaction_id IS NULL) = (kind IN ('opening', 'fund', 'withdraw'))),
+    ADD CONSTRAINT ledger_journals_sides_check CHECK (to_org_id <> org_id
         AND (from_account = 'external') = (from_wallet_id IS NULL) AND (from_wallet_id IS NULL) = (from_balance_minor IS NULL)
-        AND (to_account = 'external') = (to_wallet_id IS NULL) AND (to_wallet_id IS NULL) = (to_balance_minor IS NULL)
-        AND from_balance_minor >= 0 AND to_balance_minor >= 0 AND to_org_id <> org_id),
+        AND (to_account = 'external') = (to_wallet_id IS NULL) AND (to_wallet_id IS NULL) = (to_balance_minor IS NULL)),
     ADD CONSTRAINT ledger_journals_transaction_fkey FOREIGN KEY (org_id, transaction_id) REFERENCES transactions (org_id, id)
         DEFERRABLE INITIALLY DEFERRED;
 DO $$

@@ -14,7 +14,10 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use super::fanout::WAIT;
-use crate::db::Conn;
+use crate::db::{
+    Conn,
+    prepared::{column, prepared},
+};
 
 /// A delivery under a lease, with what is needed to send it.
 #[derive(Clone, Debug, QueryableByName)]
@@ -68,16 +71,18 @@ pub(super) async fn claim(
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Vec<Claimed>> {
-    diesel::sql_query(CLAIM)
-        .bind::<Timestamptz, _>(now)
-        .bind::<BigInt, _>(room.total)
-        .bind::<Array<Text>, _>(room.full)
-        .bind::<BigInt, _>(room.of_endpoint)
-        .bind::<Text, _>(worker)
-        .bind::<Timestamptz, _>(lease_until)
-        .bind::<Timestamptz, _>(now + WAIT)
-        .load(conn)
-        .await
+    prepared(CLAIM, |query| {
+        query
+            .bind::<Timestamptz, _>(now)
+            .bind::<BigInt, _>(room.total)
+            .bind::<Array<Text>, _>(room.full)
+            .bind::<BigInt, _>(room.of_endpoint)
+            .bind::<Text, _>(worker)
+            .bind::<Timestamptz, _>(lease_until)
+            .bind::<Timestamptz, _>(now + WAIT)
+    })
+    .load(conn)
+    .await
 }
 
 const CLAIM: &str = "\
@@ -146,7 +151,6 @@ pub(super) async fn record(
     counted: &[&str],
     now: DateTime<Utc>,
 ) -> QueryResult<i64> {
-    let texts = |of: fn(&Attempt) -> &str| attempts.iter().map(of).collect::<Vec<_>>();
     let (mut states, mut due_ats, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
     for attempt in attempts {
         let (state, due_at, is_unsent) = match attempt.next {
@@ -159,46 +163,26 @@ pub(super) async fn record(
         due_ats.push(due_at);
         unsent.push(is_unsent);
     }
-    let recorded: Count = diesel::sql_query(RECORD)
-        .bind::<Array<Text>, _>(texts(|a| &a.org_id))
-        .bind::<Array<Text>, _>(texts(|a| &a.endpoint_id))
-        .bind::<Array<Text>, _>(texts(|a| &a.id))
-        .bind::<Array<BigInt>, _>(attempts.iter().map(|a| a.token).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(states)
-        .bind::<Array<Nullable<Timestamptz>>, _>(due_ats)
-        .bind::<Array<Integer>, _>(unsent)
-        .bind::<Array<Timestamptz>, _>(attempts.iter().map(|a| a.attempted_at).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Jsonb>>, _>(
-            attempts
-                .iter()
-                .map(|a| a.request_headers.as_ref())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<Nullable<Integer>>, _>(
-            attempts
-                .iter()
-                .map(|a| a.response_status)
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<Nullable<Text>>, _>(
-            attempts
-                .iter()
-                .map(|a| a.response_body.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Array<Nullable<BigInt>>, _>(
-            attempts.iter().map(|a| a.duration_ms).collect::<Vec<_>>(),
-        )
-        .bind::<Array<Nullable<Text>>, _>(
-            attempts
-                .iter()
-                .map(|a| a.error.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind::<Timestamptz, _>(now)
-        .bind::<Array<Text>, _>(counted)
-        .get_result(conn)
-        .await?;
+    let recorded: Count = prepared(RECORD, |query| {
+        query
+            .bind::<Array<Text>, _>(column(attempts, |a| &a.org_id))
+            .bind::<Array<Text>, _>(column(attempts, |a| &a.endpoint_id))
+            .bind::<Array<Text>, _>(column(attempts, |a| &a.id))
+            .bind::<Array<BigInt>, _>(column(attempts, |a| a.token))
+            .bind::<Array<Text>, _>(states)
+            .bind::<Array<Nullable<Timestamptz>>, _>(due_ats)
+            .bind::<Array<Integer>, _>(unsent)
+            .bind::<Array<Timestamptz>, _>(column(attempts, |a| a.attempted_at))
+            .bind::<Array<Nullable<Jsonb>>, _>(column(attempts, |a| a.request_headers.as_ref()))
+            .bind::<Array<Nullable<Integer>>, _>(column(attempts, |a| a.response_status))
+            .bind::<Array<Nullable<Text>>, _>(column(attempts, |a| a.response_body.as_deref()))
+            .bind::<Array<Nullable<BigInt>>, _>(column(attempts, |a| a.duration_ms))
+            .bind::<Array<Nullable<Text>>, _>(column(attempts, |a| a.error.as_deref()))
+            .bind::<Timestamptz, _>(now)
+            .bind::<Array<Text>, _>(counted)
+    })
+    .get_result(conn)
+    .await?;
     Ok(recorded.n)
 }
 

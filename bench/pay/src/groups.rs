@@ -9,6 +9,7 @@ use crate::site::Site;
 pub(crate) struct Groups {
     groups: f64,
     payments: f64,
+    waited_seconds: f64,
 }
 
 impl Groups {
@@ -16,8 +17,9 @@ impl Groups {
     pub(crate) async fn read(site: &Site) -> Result<Self> {
         let metrics = site.metrics().await?;
         Ok(Self {
-            groups: sum(&metrics, "pulpo_group_size_count"),
-            payments: sum(&metrics, "pulpo_group_size_sum"),
+            groups: of_payments(&metrics, "pulpo_group_size_count"),
+            payments: of_payments(&metrics, "pulpo_group_size_sum"),
+            waited_seconds: of_payments(&metrics, "pulpo_group_wait_seconds_sum"),
         })
     }
 
@@ -25,24 +27,29 @@ impl Groups {
     pub(crate) fn mean_since(self, before: Self) -> f64 {
         (self.payments - before.payments) / (self.groups - before.groups)
     }
+
+    /// How long the payments written since waited for their groups, mean, in milliseconds.
+    pub(crate) fn wait_ms_since(self, before: Self) -> f64 {
+        1000.0 * (self.waited_seconds - before.waited_seconds) / (self.payments - before.payments)
+    }
 }
 
-/// A metric, whatever its labels.
-fn sum(metrics: &str, name: &str) -> f64 {
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
-    let values = lines.filter(|rest| rest.starts_with(['{', ' ']));
-    values
-        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
+/// A metric of the groups of payments.
+fn of_payments(metrics: &str, name: &str) -> f64 {
+    let labelled = format!("{name}{{work=\"payments\"}} ");
+    let values = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(labelled.as_str())?.parse::<f64>().ok());
+    values.sum()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::sum;
+    use super::of_payments;
 
     #[test]
-    fn a_metric_is_summed_over_its_labels() {
-        let metrics = "# TYPE size summary\nsize{work=\"a\",quantile=\"0.5\"} 3\nsize_sum{work=\"a\"} 5\nsize_sum{work=\"b\"} 2.5\nsize_summary 9\n";
-        assert!((sum(metrics, "size_sum") - 7.5).abs() < f64::EPSILON);
+    fn a_metric_is_that_of_payments() {
+        let metrics = "# TYPE size summary\nsize{work=\"payments\",quantile=\"0.5\"} 3\nsize_sum{work=\"payments\"} 5\nsize_sum{work=\"keys\"} 2.5\n";
+        assert!((of_payments(metrics, "size_sum") - 5.0).abs() < f64::EPSILON);
     }
 }

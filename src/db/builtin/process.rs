@@ -57,6 +57,9 @@ pub(super) fn start(launch: &Launch, is_cancelled: &dyn Fn() -> bool) -> Result<
             // Statements are short: compiling them takes longer than running them.
             "jit=off",
             "-c",
+            // Pages are in memory or on a solid disk: an index is not avoided because of its order.
+            "random_page_cost=1.1",
+            "-c",
             "log_destination=stderr",
             "-c",
         ])
