@@ -1,17 +1,18 @@
 # make run    installs what is missing, builds, and starts everything with demo data
 # make test   the same for the tests, then runs all of them
 BUF_VERSION := 1.75.0
+STANDARDWEBHOOKS_VERSION := 1.1.0
 REDOCLY_VERSION := 2.77.0
 SWAGGER_UI_VERSION := 5.35.0
 TOOLS := .tools
 
-.PHONY: run test install install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets crash limits bench-start bench-gateway bench-pay
+.PHONY: run test install install-webhooks install-buf install-redocly lint-proto conformance fuzz differential instructions instructions-update clients slow-clients check-openapi docs-assets crash limits bench-start bench-gateway bench-pay
 
 run: install
 	cargo build --release --bin pulpo
 	./target/release/pulpo dev
 
-test: install
+test: install install-webhooks
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --workspace --no-fail-fast && cargo test --workspace --doc; \
 	else \
@@ -21,6 +22,12 @@ test: install
 # Postgres, curl and a C compiler from the system's packages; says what it does, does nothing twice.
 install:
 	@scripts/install.sh
+
+# The Python package that webhooks' signatures are verified with.
+install-webhooks:
+	@test -x $(TOOLS)/webhooks/python/bin/python || (python3 -m venv $(TOOLS)/webhooks/python.new && \
+	  $(TOOLS)/webhooks/python.new/bin/pip install --quiet --disable-pip-version-check standardwebhooks==$(STANDARDWEBHOOKS_VERSION) && \
+	  mv $(TOOLS)/webhooks/python.new $(TOOLS)/webhooks/python)
 
 install-buf:
 	@test -x $(TOOLS)/node_modules/.bin/buf || npm install --silent --no-audit --no-fund --prefix $(TOOLS) @bufbuild/buf@$(BUF_VERSION)

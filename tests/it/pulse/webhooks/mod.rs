@@ -6,6 +6,7 @@ mod failures;
 pub(crate) mod receiver;
 mod registration;
 mod replay;
+mod standard;
 mod workers;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,7 +30,11 @@ fn start_of_time() -> DateTime<Utc> {
 
 impl Hooks {
     async fn open() -> Self {
-        let clock = Clock::fixed(start_of_time());
+        Self::open_at(start_of_time()).await
+    }
+
+    async fn open_at(now: DateTime<Utc>) -> Self {
+        let clock = Clock::fixed(now);
         let app = TestApp::builder()
             .clock(&clock)
             .config(|config| {
