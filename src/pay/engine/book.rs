@@ -377,14 +377,11 @@ impl<'a> Book<'a> {
         // Those that are opened are opened with what they hold.
         let known = |key: &&WalletKey| !self.opened.contains(*key);
         let changed = self.rows(self.changed.iter().filter(known));
+        let extend = ledger::extend(conn, self.org_id, head, &self.postings, self.now);
         try_join!(
             self.open_wallets(conn),
             async { Ok(wallets::store(conn, &changed).await?) },
-            async {
-                let extended =
-                    ledger::extend(conn, self.org_id, head, &self.postings, self.now).await;
-                Ok(extended?)
-            },
+            async { Ok(extend.await?) },
         )?;
         Ok(())
     }
