@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, str::FromStr, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
 use ipnet::IpNet;
 
@@ -130,11 +131,7 @@ impl Authenticator {
         }
         let now = self.clock.now();
         if keys::is_touch_due(row.last_used_at, now) {
-            // A note for people; the request does not depend on it.
-            let mut conn = self.db.connection().await?;
-            if let Err(error) = keys::touch(&mut conn, &row.id, now).await {
-                tracing::debug!(%error, "could not note the use of a key");
-            }
+            self.touch(&row.id, now).await;
         }
         let principal = KeyPrincipal {
             id: row.id,
@@ -147,6 +144,17 @@ impl Authenticator {
         Ok(Authenticated::Principal(Principal::Key(Arc::new(
             principal,
         ))))
+    }
+
+    /// A note for people; the request does not depend on it.
+    async fn touch(&self, id: &str, now: DateTime<Utc>) {
+        let touched = async {
+            let mut conn = self.db.connection().await?;
+            Ok::<_, Error>(keys::touch(&mut conn, id, now).await?)
+        };
+        if let Err(error) = touched.await {
+            tracing::debug!(%error, "could not note the use of a key");
+        }
     }
 
     fn is_mcp_key(&self, sha256: &[u8; 32]) -> bool {

@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
     let options = Options::parse();
     let results = options.results.clone();
     let bench = Bench::open(options).await?;
-    let mut report = Report::default();
+    let mut report = Report::new();
     bench.run(&mut report).await?;
     report.end(results.as_deref())
 }

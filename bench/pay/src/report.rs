@@ -38,10 +38,48 @@ pub(crate) fn at_most(limit: f64, aim: f64) -> Limit {
 }
 
 /// What was measured.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     table: String,
     failed: Vec<String>,
+    /// When the last line was written.
+    cpu: Cpu,
+}
+
+/// The processors' time so far, in ticks, and how much of it the host gave to others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cpu {
+    all: u64,
+    stolen: u64,
+}
+
+impl Cpu {
+    /// Ticks that are too few to say anything.
+    const FEW: u64 = 50;
+
+    fn now() -> Self {
+        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let first = stat.lines().next().unwrap_or_default();
+        let ticks: Vec<u64> = first
+            .split_whitespace()
+            .skip(1)
+            .take(8)
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        Self {
+            all: ticks.iter().sum(),
+            stolen: ticks.get(7).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The share that was stolen since, in percent; empty when hardly any time has passed.
+    fn stolen_since(self, before: Self) -> String {
+        let (all, stolen) = (self.all - before.all, self.stolen - before.stolen);
+        match all >= Self::FEW {
+            true => format!("{} %", stolen * 100 / all),
+            false => String::new(),
+        }
+    }
 }
 
 /// The median.
@@ -62,6 +100,15 @@ fn told(values: &[f64]) -> String {
 }
 
 impl Report {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            table: String::new(),
+            failed: Vec::new(),
+            cpu: Cpu::now(),
+        }
+    }
+
     /// A figure without a gate.
     pub(crate) fn figure(&mut self, name: &str, values: &[f64]) {
         self.line(&format!("| {name} | {} | | | |", told(values)));
@@ -87,6 +134,9 @@ impl Report {
 
     #[expect(clippy::print_stderr, reason = "progress for whoever waits")]
     fn line(&mut self, line: &str) {
+        let cpu = Cpu::now();
+        let line = format!("{line} {} |", cpu.stolen_since(self.cpu));
+        self.cpu = cpu;
         eprintln!("{line}");
         let _ = writeln!(self.table, "{line}");
     }
@@ -114,7 +164,8 @@ fn page(table: &str) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
         "# Payments: measured on {}\n\n{cores} cores of {model}. Server, Postgres, pgbench and load share them. Medians of rounds, \
-         with their range.\n\n| what | measured | must hold | aim | holds |\n| --- | --- | --- | --- | --- |\n{table}",
+         with their range. Stolen is the share of the processors' time that the host gave to others while it was measured.\n\n\
+         | what | measured | must hold | aim | holds | stolen |\n| --- | --- | --- | --- | --- | --- |\n{table}",
         chrono::Utc::now().format("%Y-%m-%d")
     )
 }
