@@ -236,11 +236,14 @@ fn wanted(row: Row) -> Option<Event> {
 
 /// The cursor, locked until the transaction ends; none while somebody else holds it. A new consumer begins with the
 /// first event there is.
+///
+/// The commit does not wait for the disk: what is lost by a crash is lost together with the move of the cursor, and read
+/// again; whatever follows from it is on disk after it.
 async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<Cursor>> {
     const LOCK: &str = "SELECT from_xid::text::bigint AS from_xid, to_xid::text::bigint AS to_xid, after_seq, \
          pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS open_xid, \
-         coalesce((SELECT xid FROM events ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmin(pg_current_snapshot()), false) AS is_waiting \
-         FROM event_cursors WHERE consumer = $1 FOR UPDATE SKIP LOCKED";
+         coalesce((SELECT xid FROM events ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmin(pg_current_snapshot()), false) AS is_waiting, \
+         set_config('synchronous_commit', 'off', true) AS hurry FROM event_cursors WHERE consumer = $1 FOR UPDATE SKIP LOCKED";
     let load = async |conn: &mut Conn| {
         prepared(LOCK, |query| query.bind::<Text, _>(name))
             .get_result::<Cursor>(conn)

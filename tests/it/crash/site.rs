@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use pulpo::db::builtin;
 
 use super::load::Door;
-use crate::operation::program::{Program, command};
+use crate::operation::program::{Program, command, eventually};
 
 pub(super) struct Site {
     data: PathBuf,
@@ -64,17 +64,20 @@ impl Site {
         std::fs::remove_dir_all(&self.data).unwrap();
     }
 
-    /// The rows of a statement.
+    /// The rows of a statement, as soon as Postgres is back: the answers a client waited for may have come before its end.
     pub(super) async fn rows(&self, statement: &str) -> Vec<tokio_postgres::Row> {
-        let url = builtin::running_url(&self.data).expect("Postgres runs");
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-            .await
-            .unwrap();
+        eventually("Postgres answers", async || self.ask(statement).await).await
+    }
+
+    async fn ask(&self, statement: &str) -> Option<Vec<tokio_postgres::Row>> {
+        let url = builtin::running_url(&self.data)?;
+        let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
+        let (client, connection) = connecting.await.ok()?;
         let running = tokio::spawn(connection);
-        let rows = client.query(statement, &[]).await.unwrap();
+        let rows = client.query(statement, &[]).await.ok()?;
         drop(client);
-        running.await.unwrap().unwrap();
-        rows
+        running.await.unwrap().ok()?;
+        Some(rows)
     }
 
     /// The payments of the load, ids and statuses by reference.
