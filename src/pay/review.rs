@@ -27,7 +27,7 @@ use super::{
     lapse, record,
     request::Payment,
     transactions::{AuthorizationRow, TransactionRow},
-    transitions,
+    transitions::{self, Denied},
 };
 
 /// How long a payment waits for a human.
@@ -167,11 +167,19 @@ async fn deny(
     denial: &Denial<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<AuthorizationRow>> {
-    let overdue_since = now - LIFETIME;
-    let denied = transitions::deny_pending(conn, of, overdue_since, denial.is_over).await?;
-    let Some(row) = denied else { return Ok(None) };
     let (code, detail) = (denial.reason.code(), denial.detail);
-    let authorization = transitions::deny_authorization(conn, of, (code, detail), now).await?;
+    let overdue = (now - LIFETIME, denial.is_over);
+    let denied = Denied {
+        status: "denied",
+        decision: "denied",
+        reason_code: code,
+        reason_detail: detail,
+        decided_at: now,
+    };
+    let denied = transitions::deny_pending(conn, of, overdue, denied).await?;
+    let Some((row, authorization)) = denied else {
+        return Ok(None);
+    };
     let data = json!({"decision": "denied", "reason_code": code, "reason_detail": detail});
     history::write(conn, &[((&row).into(), vec![(What::Denied, data)])], now).await?;
     Ok(Some(authorization))

@@ -94,39 +94,39 @@ pub async fn set_status(
     Ok(())
 }
 
+/// A denial, to be written over the decision on a transaction that waits.
+#[derive(Clone, Copy, Debug, AsChangeset)]
+#[diesel(table_name = transactions)]
+pub struct Denied<'a> {
+    /// denied.
+    pub status: &'a str,
+    /// denied.
+    pub decision: &'a str,
+    /// Machine-readable reason.
+    pub reason_code: &'a str,
+    /// Why.
+    pub reason_detail: &'a str,
+    /// Now.
+    pub decided_at: DateTime<Utc>,
+}
+
 /// Denies a transaction that waits for a human, if it was requested up to `overdue_since` as `is_over` says; none
 /// otherwise.
 pub async fn deny_pending(
     conn: &mut Conn,
     (org_id, id): (&str, &str),
-    overdue_since: DateTime<Utc>,
-    is_over: bool,
-) -> QueryResult<Option<TransactionRow>> {
+    (overdue_since, is_over): (DateTime<Utc>, bool),
+    denied: Denied<'_>,
+) -> QueryResult<Option<(TransactionRow, AuthorizationRow)>> {
     diesel::update(transactions::table.find((org_id, id)))
         .filter(transactions::status.eq("pending_human_review"))
         .filter(transactions::created_at.le(overdue_since).eq(is_over))
-        .set(transactions::status.eq("denied"))
-        .returning(TransactionRow::as_returning())
+        .set(denied)
+        .returning((
+            TransactionRow::as_returning(),
+            AuthorizationRow::as_returning(),
+        ))
         .get_result(conn)
         .await
         .optional()
-}
-
-/// Writes a denial over the decision on a transaction that waited.
-pub async fn deny_authorization(
-    conn: &mut Conn,
-    (org_id, transaction_id): (&str, &str),
-    (reason_code, detail): (&str, &str),
-    now: DateTime<Utc>,
-) -> QueryResult<AuthorizationRow> {
-    diesel::update(transactions::table.find((org_id, transaction_id)))
-        .set((
-            transactions::decision.eq("denied"),
-            transactions::reason_code.eq(reason_code),
-            transactions::reason_detail.eq(detail),
-            transactions::decided_at.eq(now),
-        ))
-        .returning(AuthorizationRow::as_returning())
-        .get_result(conn)
-        .await
 }

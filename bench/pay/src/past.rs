@@ -2,7 +2,7 @@
 //!
 //! A payment that came through the door is the pattern: every column that is not the copy's own is taken from it, so that
 //! the rows are as wide as real ones and columns that are added to the table need nothing here. Only `transactions` is filled:
-//! neither windows nor backtests read decisions, events or the ledger.
+//! neither windows nor backtests read events or the ledger.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,7 @@ use crate::{
 /// How far back they reach: within every window of 30 days, with time to measure.
 const REACH: &str = "interval '29 days 12 hours'";
 
-/// What a copy has of its own, as SQL over `past`: the place `n`, its instant `at`, its `id`, its amount and its running total.
-/// Columns the table does not have are passed over.
+/// What a copy has of its own, as SQL over `past`: the place `n`, its instant `at`, its `key`, its amount and its running total.
 const OWN: [(&str, &str); 11] = [
     ("id", "'txn_' || key"),
     ("authorization_id", "'auth_' || key"),

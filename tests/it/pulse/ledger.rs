@@ -128,3 +128,37 @@ async fn the_ledger_explains_every_balance_after_a_random_mix() {
     drop(callers);
     desk.app.stop().await;
 }
+
+/// What Postgres refuses a statement with.
+async fn refusal(desk: &Desk, statement: &str) -> String {
+    let url = desk.app.database_url();
+    let connecting = tokio_postgres::connect(&url, tokio_postgres::NoTls);
+    let (client, connection) = connecting.await.unwrap();
+    tokio::spawn(connection);
+    let error = client.batch_execute(statement).await.unwrap_err();
+    error.code().unwrap().code().to_owned()
+}
+
+#[tokio::test]
+async fn journals_are_never_changed_and_a_payment_moves_once() {
+    let desk = Desk::open().await;
+    desk.api()
+        .post("/payments/request", &invoice())
+        .await
+        .expect_status(200);
+    for statement in [
+        "UPDATE ledger_journals SET amount_minor = 1",
+        "DELETE FROM ledger_journals",
+        "TRUNCATE ledger_journals",
+    ] {
+        assert_eq!(refusal(&desk, statement).await, "23001", "{statement}");
+    }
+    // The same movement again, at the next place of the chain.
+    let again = "INSERT INTO ledger_journals (org_id, id, kind, transaction_id, created_at, chain_seq, chain_hash, currency, amount_minor, \
+         from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) \
+         SELECT org_id, 'jrn_again', kind, transaction_id, created_at, chain_seq + 100, chain_hash, currency, amount_minor, \
+         from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor \
+         FROM ledger_journals WHERE kind = 'payment'";
+    assert_eq!(refusal(&desk, again).await, "23505");
+    desk.app.stop().await;
+}
