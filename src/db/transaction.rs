@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use diesel::{
     QueryResult,
+    connection::{TransactionDepthChange, TransactionManagerStatus},
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use diesel_async::{AsyncConnection, SimpleAsyncConnection, TransactionManager};
+use futures_util::FutureExt;
 
 use super::{Conn, Db, wake};
 use crate::error::{Error, Kind, Result};
@@ -47,9 +49,7 @@ impl Db {
     {
         let mut conn = self.connection().await?;
         for attempt in 1.. {
-            // The manager marks the connection while it is in a transaction: when the client goes away in the middle,
-            // the pool drops the connection instead of giving half of a transaction to the next request.
-            Manager::begin_transaction(&mut *conn).await?;
+            begin(&mut conn)?;
             let (outcome, written) = wake::noting(body(&mut conn)).await;
             let outcome = match outcome {
                 Ok(value) => Manager::commit_transaction(&mut *conn)
@@ -83,6 +83,26 @@ impl Db {
             }
         }
         unreachable!("the loop returns on its last attempt")
+    }
+}
+
+/// Sends `BEGIN` and does not wait for its answer: what follows on the connection is done after it.
+///
+/// The connection is marked while it is in a transaction: when the client goes away in the middle, the pool drops the
+/// connection instead of giving half of a transaction to the next request.
+fn begin(conn: &mut Conn) -> QueryResult<()> {
+    let TransactionManagerStatus::Valid(status) = Manager::transaction_manager_status_mut(conn)
+    else {
+        return Err(DieselError::BrokenTransactionManager);
+    };
+    if status.transaction_depth().is_some() {
+        return Err(DieselError::AlreadyInTransaction);
+    }
+    status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
+    let mut sender: &Conn = conn;
+    match sender.batch_execute("BEGIN").now_or_never() {
+        Some(answer) => answer,
+        None => Ok(()),
     }
 }
 

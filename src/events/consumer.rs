@@ -16,12 +16,16 @@ use diesel::{
     sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
+use futures_util::try_join;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    db::{Conn, Db, Topic, prepared::prepared},
+    db::{
+        Conn, Db, Topic,
+        prepared::{plan_once, prepared},
+    },
     error::Result,
 };
 
@@ -29,10 +33,11 @@ use crate::{
 const BATCH_EVENTS: i64 = 500;
 /// How often a consumer looks by itself.
 const POLL: Duration = Duration::from_secs(1);
-/// How long more events are waited for once there is one: under load a transaction reads those of many.
+/// How long more events are waited for once there is one, or an older transaction that is still open: under load a
+/// transaction reads those of many.
 const GATHER: Duration = Duration::from_millis(5);
-/// How soon it looks again while events wait for an older transaction to end.
-const POLL_OPEN: Duration = Duration::from_millis(4);
+/// How long they are waited for when nobody listened to the last ones.
+const GATHER_UNHEARD: Duration = Duration::from_millis(25);
 /// How long it pauses after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -84,6 +89,8 @@ pub struct Reader {
 pub struct Round {
     /// Events read, wanted or not.
     pub read: usize,
+    /// Those of them that the consumer wanted.
+    pub wanted: usize,
     /// Whether there may be more right away.
     pub has_more: bool,
     /// Whether events wait for an older transaction to end.
@@ -136,16 +143,22 @@ impl Reader {
     pub async fn run(self, stop: CancellationToken) {
         let mut written = self.db.wake().listen(Topic::Events);
         let mut is_failing = false;
+        let mut gather = GATHER;
         while !stop.is_cancelled() {
             written.mark_unchanged();
             let pause = match self.round().await {
                 Ok(round) => {
                     is_failing = false;
+                    gather = match round {
+                        Round { read: 0, .. } => gather,
+                        Round { wanted: 0, .. } => GATHER_UNHEARD,
+                        _ => GATHER,
+                    };
                     match round {
                         Round { has_more: true, .. } => continue,
                         Round {
                             is_waiting: true, ..
-                        } => POLL_OPEN,
+                        } => gather,
                         _ => POLL,
                     }
                 }
@@ -160,7 +173,7 @@ impl Reader {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
-                _ = written.changed(), if !is_failing => tokio::time::sleep(GATHER).await,
+                _ = written.changed(), if !is_failing => tokio::time::sleep(gather).await,
             }
         }
     }
@@ -187,6 +200,7 @@ impl Reader {
         let Some(mut cursor) = lock(conn, name, now).await? else {
             return Ok(Round {
                 read: 0,
+                wanted: 0,
                 has_more: false,
                 is_waiting: true,
             });
@@ -198,6 +212,8 @@ impl Reader {
         let rows = page(conn, &cursor, &*self.consumer).await?;
         let read = rows.len();
         let is_last = (read as i64) < BATCH_EVENTS;
+        // Those that were committed since it began wake the reader.
+        let is_newest = cursor.to_xid == cursor.open_xid;
         let is_window_over = is_last && (read > 0 || cursor.after_seq > 0);
         if let Some(last) = rows.last() {
             cursor.after_seq = last.seq;
@@ -216,7 +232,8 @@ impl Reader {
         }
         Ok(Round {
             read,
-            has_more: !is_last || is_window_over,
+            wanted: events.len(),
+            has_more: !(is_last && is_newest),
             is_waiting,
         })
     }
@@ -244,13 +261,13 @@ async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<
          pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS open_xid, \
          coalesce((SELECT xid FROM events ORDER BY xid DESC LIMIT 1) >= pg_snapshot_xmin(pg_current_snapshot()), false) AS is_waiting, \
          set_config('synchronous_commit', 'off', true) AS hurry FROM event_cursors WHERE consumer = $1 FOR UPDATE SKIP LOCKED";
-    let load = async |conn: &mut Conn| {
+    let load = async |mut conn: &Conn| {
         prepared(LOCK, |query| query.bind::<Text, _>(name))
-            .get_result::<Cursor>(conn)
+            .get_result::<Cursor>(&mut conn)
             .await
             .optional()
     };
-    if let Some(cursor) = load(conn).await? {
+    if let ((), Some(cursor)) = try_join!(plan_once(conn), load(conn))? {
         return Ok(Some(cursor));
     }
     diesel::sql_query(
@@ -267,8 +284,8 @@ async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<
 /// Events, with payloads for those that the consumer wants.
 macro_rules! select_wanted {
     () => {
-        "SELECT e.seq, e.org_id, e.kind, e.subject, e.created_at, CASE WHEN e.kind = ANY($5) AND ($6::text IS NULL OR EXISTS ( \
-         SELECT FROM delivery_endpoints d WHERE d.org_id = e.org_id AND d.api = $6 AND d.status = 'active')) THEN e.payload END \
+        "SELECT e.seq, e.org_id, e.kind, e.subject, e.created_at, CASE WHEN e.kind = ANY($5) AND ($6::text IS NULL OR ( \
+         SELECT true FROM delivery_endpoints d WHERE d.org_id = e.org_id AND d.api = $6 AND d.status = 'active' LIMIT 1)) THEN e.payload END \
          AS payload FROM events e "
     };
 }

@@ -8,10 +8,10 @@ pub mod consumer;
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
-    sql_types::{Array, Jsonb, Text, Timestamptz},
+    sql_types::{Array, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::db::{
     Conn, Topic,
@@ -28,15 +28,20 @@ pub struct NewEvent {
     pub kind: &'static str,
     /// The id of what it happened to; events of one subject stay in order.
     pub subject: String,
-    /// What is known of it.
-    pub payload: Value,
+    /// What is known of it, as [`json`] writes it.
+    pub payload: String,
+}
+
+/// A payload: texts, numbers, and maps and lists of them, which always serialise.
+pub fn json(payload: &impl Serialize) -> String {
+    serde_json::to_string(payload).unwrap_or_default()
 }
 
 /// Writes the events, in their order, in the caller's transaction.
 pub async fn append(mut conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryResult<()> {
     const INSERT: &str = "INSERT INTO events (created_at, org_id, kind, subject, payload) \
-        SELECT $1, e.org_id, e.kind, e.subject, e.payload \
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) \
+        SELECT $1, e.org_id, e.kind, e.subject, e.payload::jsonb \
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
         WITH ORDINALITY AS e (org_id, kind, subject, payload, place) ORDER BY e.place";
     prepared(INSERT, |query| {
         query
@@ -44,7 +49,7 @@ pub async fn append(mut conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> Qu
             .bind::<Array<Text>, _>(column(new, |event| &event.org_id))
             .bind::<Array<Text>, _>(column(new, |event| event.kind))
             .bind::<Array<Text>, _>(column(new, |event| &event.subject))
-            .bind::<Array<Jsonb>, _>(column(new, |event| &event.payload))
+            .bind::<Array<Text>, _>(column(new, |event| &event.payload))
     })
     .execute(&mut conn)
     .await?;

@@ -268,13 +268,13 @@ impl<'e> Batch<'e> {
             org_id: self.org_id.to_owned(),
             kind: "hub.event.received",
             subject: id.clone(),
-            payload: json!({
+            payload: events::json(&json!({
                 "eventId": id,
                 "type": event.event_type,
                 "externalId": event.external_id,
                 "connectionId": self.connection_id,
                 "occurredAt": event.occurred_at.unwrap_or(self.now),
-            }),
+            })),
         })
         .collect()
     }

@@ -8,6 +8,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use super::{authenticate, digest, schema::api_keys, words::words};
@@ -157,19 +158,26 @@ impl Finder {
     }
 
     async fn find_live(&self, digests: &[Sha256]) -> Result<HashMap<Vec<u8>, KeyRow>> {
-        let mut conn = self.0.connection().await?;
+        let conn = self.0.connection().await?;
         let distinct: BTreeSet<&[u8]> = digests.iter().map(Sha256::as_slice).collect();
-        let rows: Vec<KeyRow> = api_keys::table
-            .filter(api_keys::sha256.eq_any(Vec::from_iter(distinct)))
-            .filter(api_keys::revoked_at.is_null())
-            .select(KeyRow::as_select())
-            .load(&mut conn)
-            .await?;
+        // One statement a key, all sent at once: a list of keys would be planned anew at every lookup.
+        let rows = try_join_all(distinct.into_iter().map(|sha256| find(&conn, sha256))).await?;
         Ok(rows
             .into_iter()
+            .flatten()
             .map(|row| (row.sha256.clone(), row))
             .collect())
     }
+}
+
+async fn find(mut conn: &Conn, sha256: &[u8]) -> QueryResult<Option<KeyRow>> {
+    api_keys::table
+        .filter(api_keys::sha256.eq(sha256))
+        .filter(api_keys::revoked_at.is_null())
+        .select(KeyRow::as_select())
+        .first(&mut conn)
+        .await
+        .optional()
 }
 
 #[async_trait::async_trait]

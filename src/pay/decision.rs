@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{compliance::ComplianceVerdict, money};
 
-/// What a policy says, as it is frozen on each transaction it decides.
+/// What a policy says, as it is kept for the payments it decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySnapshot {
     /// pol_…
@@ -39,6 +39,9 @@ pub struct PolicySnapshot {
     pub compliance_precheck: bool,
     /// The jurisdictions checked.
     pub compliance_jurisdictions: Vec<String>,
+    /// The name of what it says; 0 for one that is only tried.
+    #[serde(skip)]
+    pub version_id: i64,
 }
 
 impl PolicySnapshot {

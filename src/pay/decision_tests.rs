@@ -23,6 +23,7 @@ fn policy() -> PolicySnapshot {
         allowed_categories: Vec::new(),
         compliance_precheck: true,
         compliance_jurisdictions: Vec::new(),
+        version_id: 0,
     }
 }
 

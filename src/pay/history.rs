@@ -7,7 +7,8 @@ use diesel::{
     sql_types::{Jsonb, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     db::{Conn, prepared::prepared},
@@ -23,15 +24,8 @@ use super::{time::timestamp, transactions::TransactionRow};
 pub(super) struct Subject<'a> {
     pub(super) org_id: &'a str,
     pub(super) transaction_id: &'a str,
-    pub(super) requesting_agent_id: &'a str,
-    pub(super) counterparty_agent_id: Option<&'a str>,
     /// The receiving organisation, when it is another one.
     pub(super) counterparty_org_id: Option<&'a str>,
-    pub(super) amount_minor: i64,
-    pub(super) currency: &'a str,
-    pub(super) tx_type: &'a str,
-    pub(super) category: Option<&'a str>,
-    pub(super) reference_id: Option<&'a str>,
 }
 
 impl<'a> From<&'a TransactionRow> for Subject<'a> {
@@ -39,14 +33,7 @@ impl<'a> From<&'a TransactionRow> for Subject<'a> {
         Self {
             org_id: &row.org_id,
             transaction_id: &row.id,
-            requesting_agent_id: &row.requesting_agent_id,
-            counterparty_agent_id: row.counterparty_agent_id.as_deref(),
             counterparty_org_id: row.counterparty_org_id.as_deref(),
-            amount_minor: row.amount_minor,
-            currency: &row.currency,
-            tx_type: &row.tx_type,
-            category: row.category.as_deref(),
-            reference_id: row.reference_id.as_deref(),
         }
     }
 }
@@ -160,33 +147,35 @@ pub(super) async fn read(
     .await
 }
 
+/// What an event says of itself. What the payment is does not change, and is read with it.
+#[derive(Serialize)]
+struct Payload<'p> {
+    event_id: &'p str,
+    /// Whose payment it is, for another organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requesting_org_id: Option<&'p str>,
+    event_data: &'p Value,
+}
+
 /// The event for the organisation's stream, and for the receiving organisation's where it hears of it; both have one id.
 fn announced(subject: Subject<'_>, what: What, data: &Value) -> Vec<NewEvent> {
-    let payload = json!({
-        "event_id": ids::short("evt", 12),
-        "transaction_id": subject.transaction_id,
-        "requesting_agent_id": subject.requesting_agent_id,
-        "requesting_org_id": subject.org_id,
-        "counterparty_agent_id": subject.counterparty_agent_id,
-        "counterparty_org_id": subject.counterparty_org_id,
-        "amount_minor": subject.amount_minor,
-        "currency": subject.currency,
-        "tx_type": subject.tx_type,
-        "category": subject.category,
-        "reference_id": subject.reference_id,
-        "event_data": data,
-    });
+    let id = ids::short("evt", 12);
+    let event = |org_id: &str, requesting_org_id| NewEvent {
+        org_id: org_id.to_owned(),
+        kind: what.kind(),
+        subject: subject.transaction_id.to_owned(),
+        payload: events::json(&Payload {
+            event_id: &id,
+            requesting_org_id,
+            event_data: data,
+        }),
+    };
     let other = subject
         .counterparty_org_id
         .filter(|_| what.is_for_receiver());
-    [other, Some(subject.org_id)]
+    let heard = other.map(|other| event(other, Some(subject.org_id)));
+    heard
         .into_iter()
-        .flatten()
-        .map(|org_id| NewEvent {
-            org_id: org_id.to_owned(),
-            kind: what.kind(),
-            subject: subject.transaction_id.to_owned(),
-            payload: payload.clone(),
-        })
+        .chain([event(subject.org_id, None)])
         .collect()
 }

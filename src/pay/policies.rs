@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     result::{DatabaseErrorKind, Error as DieselError},
-    sql_types::{Array, Text},
+    sql_types::{Array, BigInt, Jsonb, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 
@@ -68,6 +68,8 @@ pub struct PolicyRow {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+    /// What it says now, as payments name it; given by [`insert`] and [`update`].
+    pub version_id: i64,
 }
 
 impl From<PolicyRow> for pb::Policy {
@@ -110,6 +112,7 @@ impl From<PolicyRow> for PolicySnapshot {
             allowed_categories: row.allowed_categories,
             compliance_precheck: row.compliance_precheck,
             compliance_jurisdictions: row.compliance_jurisdictions,
+            version_id: row.version_id,
         }
     }
 }
@@ -195,8 +198,9 @@ pub async fn list(
 
 /// Stores a policy; 409 when the agent has an active one.
 pub async fn insert(conn: &mut Conn, row: &PolicyRow) -> Result<()> {
+    let row = next_version(conn, row).await?;
     diesel::insert_into(policies::table)
-        .values(row)
+        .values(&row)
         .execute(conn)
         .await
         .map_err(conflict)?;
@@ -220,12 +224,39 @@ pub async fn lock_active(conn: &mut Conn, org_id: &str, id: &str) -> Result<Poli
 
 /// Writes a changed policy; 409 when its agent has another active one.
 pub async fn update(conn: &mut Conn, row: &PolicyRow) -> Result<()> {
+    let row = next_version(conn, row).await?;
     diesel::update(policies::table.find((&row.org_id, &row.id)))
-        .set(row)
+        .set(&row)
         .execute(conn)
         .await
         .map_err(conflict)?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Keeps what the policy says from now on, for the payments it decides.
+async fn next_version(conn: &mut Conn, row: &PolicyRow) -> Result<PolicyRow> {
+    const KEEP: &str = "INSERT INTO policy_versions (org_id, policy_id, snapshot, created_at) VALUES ($1, $2, $3, $4) RETURNING id";
+    let snapshot = PolicySnapshot::from(row.clone());
+    let snapshot = serde_json::to_value(snapshot).map_err(Error::internal)?;
+    let Version { id } = prepared(KEEP, |query| {
+        query
+            .bind::<Text, _>(&row.org_id)
+            .bind::<Text, _>(&row.id)
+            .bind::<Jsonb, _>(snapshot)
+            .bind::<Timestamptz, _>(row.updated_at)
+    })
+    .get_result(conn)
+    .await?;
+    Ok(PolicyRow {
+        version_id: id,
+        ..row.clone()
+    })
 }
 
 fn conflict(error: DieselError) -> Error {

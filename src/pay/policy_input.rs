@@ -75,6 +75,7 @@ pub(super) fn blank(org_id: &str, now: DateTime<Utc>) -> PolicyRow {
         is_active: true,
         created_at: now,
         updated_at: now,
+        version_id: 0,
     }
 }
 

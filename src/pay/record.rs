@@ -57,6 +57,10 @@ impl Outcome<'_> {
         }
     }
 
+    fn policy_version_id(&self) -> Option<i64> {
+        self.policy.as_ref().map(|policy| policy.version_id)
+    }
+
     /// When the money reached the payee.
     fn settled_at(&self) -> Option<DateTime<Utc>> {
         (self.status() == "settled").then_some(self.now)
@@ -91,18 +95,10 @@ impl Outcome<'_> {
     }
 
     fn subject(&self) -> Subject<'_> {
-        let payment = self.payment;
         Subject {
             org_id: self.org_id,
             transaction_id: &self.transaction_id,
-            requesting_agent_id: &payment.agent_id,
-            counterparty_agent_id: payment.payee.as_ref().map(|payee| payee.agent_id.as_str()),
-            counterparty_org_id: other_org_id(payment),
-            amount_minor: payment.amount_minor,
-            currency: &payment.currency,
-            tx_type: &payment.tx_type,
-            category: payment.category.as_deref(),
-            reference_id: payment.reference_id.as_deref(),
+            counterparty_org_id: other_org_id(self.payment),
         }
     }
 }
@@ -160,17 +156,12 @@ fn new_transaction<'o>(
         reference_id: payment.reference_id.as_deref(),
         metadata: &payment.metadata,
         status: outcome.status(),
-        policy_snapshot: policy_snapshot(outcome)?,
+        policy_version_id: outcome.policy_version_id(),
         escrow_terms: terms.transpose().map_err(Error::internal)?,
         settled_at: outcome.settled_at(),
         counted: outcome.counted,
         authorization,
     })
-}
-
-fn policy_snapshot(outcome: &Outcome<'_>) -> Result<Option<String>> {
-    let snapshot = outcome.policy.as_deref().map(serde_json::to_string);
-    snapshot.transpose().map_err(Error::internal)
 }
 
 /// Writes what became of a payment that a human approved, over what was decided before.
@@ -181,7 +172,7 @@ pub(super) async fn revise(
 ) -> Result<pb::RequestPaymentResponse> {
     let revision = Revision {
         status: outcome.status(),
-        policy_snapshot: policy_snapshot(outcome)?,
+        policy_version_id: outcome.policy_version_id(),
         settled_at: outcome.settled_at(),
         counted: outcome.counted,
     };

@@ -37,6 +37,7 @@ diesel::table! {
         is_active -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        version_id -> Int8,
     }
 }
 
@@ -56,7 +57,7 @@ diesel::table! {
         reference_id -> Nullable<Text>,
         metadata -> Json,
         status -> Text,
-        policy_snapshot -> Nullable<Jsonb>,
+        policy_version_id -> Nullable<Int8>,
         escrow_terms -> Nullable<Jsonb>,
         settled_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,

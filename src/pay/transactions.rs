@@ -73,8 +73,8 @@ pub struct NewTransaction<'a> {
     pub metadata: &'a str,
     /// What became of it.
     pub status: &'static str,
-    /// The policy that decided, as JSON.
-    pub policy_snapshot: Option<String>,
+    /// The version of the policy that decided.
+    pub policy_version_id: Option<i64>,
     /// The escrow that was asked for, as JSON.
     pub escrow_terms: Option<String>,
     /// When the money moved.
@@ -217,14 +217,14 @@ pub async fn insert_all(
 ) -> QueryResult<usize> {
     // The totals travel as text: they have more digits than an integer.
     const INSERT: &str = "INSERT INTO transactions (org_id, created_at, id, requesting_agent_id, counterparty_agent_id, \
-        counterparty_org_id, amount_minor, currency, tx_type, category, description, reference_id, metadata, status, policy_snapshot, \
+        counterparty_org_id, amount_minor, currency, tx_type, category, description, reference_id, metadata, status, policy_version_id, \
         escrow_terms, settled_at, counted_at, spent_total_minor, authorization_id, decision, reason_code, reason_detail, \
         compliance_status, processing_time_ms, decided_at) \
         SELECT $1, $2, t.id, t.payer, t.payee, t.payee_org_id, t.amount_minor, t.currency, t.tx_type, t.category, t.description, \
-        t.reference_id, t.metadata::json, t.status, t.policy::jsonb, t.terms::jsonb, t.settled_at, t.counted_at, t.total::numeric, \
+        t.reference_id, t.metadata::json, t.status, t.policy, t.terms::jsonb, t.settled_at, t.counted_at, t.total::numeric, \
         t.authorization_id, t.decision, t.reason_code, t.reason_detail, t.compliance_status, t.processing_time_ms, t.decided_at \
         FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], \
-        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], \
+        $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], \
         $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::timestamptz[]) \
         WITH ORDINALITY AS t (id, payer, payee, payee_org_id, amount_minor, currency, tx_type, category, description, reference_id, \
         metadata, status, policy, terms, settled_at, counted_at, total, authorization_id, decision, reason_code, reason_detail, \
@@ -248,7 +248,7 @@ pub async fn insert_all(
             .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.reference_id))
             .bind::<Array<Text>, _>(column(rows, |row| row.metadata))
             .bind::<Array<Text>, _>(column(rows, |row| row.status))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.policy_snapshot.as_ref()))
+            .bind::<Array<Nullable<BigInt>>, _>(column(rows, |row| row.policy_version_id))
             .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.escrow_terms.as_ref()))
             .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.settled_at))
             .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, counted))
@@ -284,6 +284,19 @@ pub async fn find(conn: &mut Conn, org_id: &str, id: &str) -> QueryResult<Option
         .first(conn)
         .await
         .optional()
+}
+
+/// Those of the transactions that exist, by paying organisation and id.
+pub async fn find_all(conn: &mut Conn, keys: &[(&str, &str)]) -> QueryResult<Vec<TransactionRow>> {
+    const FIND: &str = "SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (org_id, id) \
+        JOIN transactions t ON t.org_id = k.org_id AND t.id = k.id";
+    prepared(FIND, |query| {
+        query
+            .bind::<Array<Text>, _>(column(keys, |key| key.0))
+            .bind::<Array<Text>, _>(column(keys, |key| key.1))
+    })
+    .load(conn)
+    .await
 }
 
 /// The decision on a transaction of the paying organisation.

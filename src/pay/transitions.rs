@@ -22,7 +22,7 @@ pub struct Revision {
     /// What became of it.
     pub status: &'static str,
     /// The policy that decided, as JSON.
-    pub policy_snapshot: Option<String>,
+    pub policy_version_id: Option<i64>,
     /// When the money moved.
     pub settled_at: Option<DateTime<Utc>>,
     /// What its payer committed, if the payment passed.
@@ -36,7 +36,7 @@ pub async fn revise(
     revision: &Revision,
     authorization: &AuthorizationRow,
 ) -> QueryResult<()> {
-    const REVISE: &str = "UPDATE transactions SET status = $3, policy_snapshot = $4::text::jsonb, settled_at = $5, counted_at = $6, \
+    const REVISE: &str = "UPDATE transactions SET status = $3, policy_version_id = $4, settled_at = $5, counted_at = $6, \
         spent_total_minor = $7::text::numeric, decision = $8, reason_code = $9, reason_detail = $10, compliance_status = $11, \
         processing_time_ms = $12, decided_at = $13 WHERE org_id = $1 AND id = $2";
     let total = revision
@@ -47,7 +47,7 @@ pub async fn revise(
             .bind::<Text, _>(org_id)
             .bind::<Text, _>(id)
             .bind::<Text, _>(revision.status)
-            .bind::<Nullable<Text>, _>(&revision.policy_snapshot)
+            .bind::<Nullable<BigInt>, _>(revision.policy_version_id)
             .bind::<Nullable<Timestamptz>, _>(revision.settled_at)
             .bind::<Nullable<Timestamptz>, _>(revision.counted.map(|counted| counted.at))
             .bind::<Nullable<Text>, _>(total)

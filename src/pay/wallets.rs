@@ -180,9 +180,10 @@ pub fn key(org_id: &str, agent_id: &str, currency: &str) -> WalletKey {
     (org_id.to_owned(), agent_id.to_owned(), currency.to_owned())
 }
 
-/// Those of the wallets that exist, locked in the order of their ids until the transaction ends.
+/// Those of the wallets that exist, locked in the order of their ids until the transaction ends. If there are any, the
+/// transaction has the setting `pulpo.wallets` afterwards, by which a later statement knows that it is a later one.
 pub async fn lock(conn: &Conn, keys: &[WalletKey]) -> QueryResult<HashMap<WalletKey, WalletRow>> {
-    const LOCK: &str = "SELECT w.* FROM unnest($1::text[], $2::text[], $3::text[]) AS k (org_id, agent_id, currency) \
+    const LOCK: &str = "SELECT w.*, (SELECT set_config('pulpo.wallets', 'locked', true)) FROM unnest($1::text[], $2::text[], $3::text[]) AS k (org_id, agent_id, currency) \
         JOIN wallets w ON w.org_id = k.org_id AND w.agent_id = k.agent_id AND w.currency = k.currency \
         ORDER BY w.id, w.org_id FOR NO KEY UPDATE OF w";
     load(conn, LOCK, keys).await

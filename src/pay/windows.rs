@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult, QueryableByName,
-    sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
+    sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 
@@ -55,6 +55,15 @@ impl Spent {
     }
 }
 
+/// What agents committed.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// By agent and currency.
+    pub spent: HashMap<(String, String), Spent>,
+    /// Whether it was read after [`super::wallets::lock`] found wallets in the same transaction.
+    pub is_after_lock: bool,
+}
+
 #[derive(QueryableByName)]
 struct Row {
     #[diesel(sql_type = Text)]
@@ -69,6 +78,8 @@ struct Row {
     daily_minor: i64,
     #[diesel(sql_type = BigInt)]
     monthly_minor: i64,
+    #[diesel(sql_type = Bool)]
+    is_after_lock: bool,
 }
 
 /// What agents of an organisation committed in a currency each, after the two instants.
@@ -77,10 +88,11 @@ pub async fn spent(
     org_id: &str,
     keys: &[(&str, &str)],
     (day_start, month_start): (DateTime<Utc>, DateTime<Utc>),
-) -> QueryResult<HashMap<(String, String), Spent>> {
+) -> QueryResult<Past> {
     const SUMS: &str = "SELECT k.agent_id, k.currency, last.counted_at AS last_at, last.spent_total_minor::text AS total_minor, \
         least(coalesce(last.spent_total_minor, 0) - coalesce(day.spent_total_minor, 0) - back.daily, 9223372036854775807)::bigint AS daily_minor, \
-        least(coalesce(last.spent_total_minor, 0) - coalesce(month.spent_total_minor, 0) - back.monthly, 9223372036854775807)::bigint AS monthly_minor \
+        least(coalesce(last.spent_total_minor, 0) - coalesce(month.spent_total_minor, 0) - back.monthly, 9223372036854775807)::bigint AS monthly_minor, \
+        (SELECT coalesce(current_setting('pulpo.wallets', true), '') = 'locked') AS is_after_lock \
         FROM unnest($2::text[], $3::text[]) AS k (agent_id, currency) \
         LEFT JOIN LATERAL (SELECT counted_at, spent_total_minor FROM transactions t WHERE t.org_id = $1 AND t.requesting_agent_id = k.agent_id \
         AND t.currency = k.currency AND t.counted_at IS NOT NULL ORDER BY counted_at DESC, spent_total_minor DESC LIMIT 1) AS last ON true \
@@ -101,18 +113,19 @@ pub async fn spent(
     })
     .load(&mut conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let total_minor = row.total_minor.map(|text| text.parse()).transpose();
-            let total_minor = total_minor
-                .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
-            let last = row.last_at.zip(total_minor);
-            let spent = Spent {
-                daily_minor: row.daily_minor,
-                monthly_minor: row.monthly_minor,
-                last: last.map(|(at, total_minor)| Counted { at, total_minor }),
-            };
-            Ok(((row.agent_id, row.currency), spent))
-        })
-        .collect()
+    let mut past = Past::default();
+    for row in rows {
+        past.is_after_lock = row.is_after_lock;
+        let total_minor = row.total_minor.map(|text| text.parse()).transpose();
+        let total_minor = total_minor
+            .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
+        let last = row.last_at.zip(total_minor);
+        let spent = Spent {
+            daily_minor: row.daily_minor,
+            monthly_minor: row.monthly_minor,
+            last: last.map(|(at, total_minor)| Counted { at, total_minor }),
+        };
+        past.spent.insert((row.agent_id, row.currency), spent);
+    }
+    Ok(past)
 }

@@ -12,7 +12,6 @@ use pulpo::{
         consumer::{Consumer, Event, Reader},
     },
 };
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestApp;
@@ -49,7 +48,7 @@ fn event(kind: &'static str, subject: &str) -> NewEvent {
         org_id: "org_1".to_owned(),
         kind,
         subject: subject.to_owned(),
-        payload: json!({}),
+        payload: "{}".to_owned(),
     }
 }
 

@@ -19,13 +19,12 @@ use crate::{
 const REACH: &str = "interval '29 days 12 hours'";
 
 /// What a copy has of its own, as SQL over `past`: the place `n`, its instant `at`, its `key`, its amount and its running total.
-const OWN: [(&str, &str); 11] = [
+const OWN: [(&str, &str); 10] = [
     ("id", "'txn_' || key"),
     ("authorization_id", "'auth_' || key"),
     ("requesting_agent_id", "agent_id"),
     ("amount_minor", "past.amount_minor"),
     ("reference_id", "'INV-' || n"),
-    ("policy_snapshot", "CASE WHEN $5 THEN t.policy_snapshot END"),
     ("created_at", "at"),
     ("decided_at", "at"),
     ("settled_at", "at"),
@@ -42,8 +41,6 @@ pub(crate) struct Past<'a> {
     pub(crate) agent_ids: Vec<String>,
     /// Payments of each.
     pub(crate) count: u64,
-    /// Whether each keeps a copy of the policy, which is half of a row.
-    pub(crate) has_policy: bool,
 }
 
 /// What a filling cost.
@@ -102,13 +99,7 @@ pub(crate) async fn fill(url: &str, pasts: &[Past<'_>]) -> Result<Filled> {
         client
             .execute(
                 &statement,
-                &[
-                    &past.org_id,
-                    &past.pattern_id,
-                    &past.agent_ids,
-                    &count,
-                    &past.has_policy,
-                ],
+                &[&past.org_id, &past.pattern_id, &past.agent_ids, &count],
             )
             .await?;
     }

@@ -27,6 +27,9 @@ pub(super) fn create(programs: &Programs, data_dir: &Path, cluster: &Path) -> Re
             "UTF8",
             "--locale",
             "C.UTF-8",
+            // The same order, compared by the bytes instead of by the C library: every index of text is faster.
+            "--lc-collate",
+            "C",
             "--pgdata",
         ])
         .arg(&unfinished)

@@ -47,6 +47,12 @@ pub(super) const CHECKS: &[Statement] = &[
         faults: PAYMENT_MOVEMENTS,
     },
     Statement {
+        name: "policy_versions",
+        promise: "every payment that a policy decided names what the policy said then",
+        is_of_all: false,
+        faults: POLICY_VERSIONS,
+    },
+    Statement {
         name: "escrow_states",
         promise: "every escrow stands as its payment does, with its amount",
         is_of_all: false,
@@ -138,6 +144,10 @@ const PAYMENT_MOVEMENTS: &str = "SELECT j.org_id, j.id AS subject, \
      OR j.from_account <> due.from_account OR j.from_wallet_id IS DISTINCT FROM p.id OR j.to_account <> due.to_account \
      OR j.to_org_id IS DISTINCT FROM CASE WHEN NOT due.stays THEN t.counterparty_org_id END \
      OR j.to_wallet_id IS DISTINCT FROM CASE WHEN due.stays THEN p.id ELSE r.id END)";
+
+const POLICY_VERSIONS: &str = "SELECT t.org_id, t.id AS subject, format('it names version %s of a policy, which does not exist', \
+     t.policy_version_id) AS detail FROM transactions t LEFT JOIN policy_versions v ON v.id = t.policy_version_id \
+     WHERE ($1::text IS NULL OR t.org_id = $1) AND t.policy_version_id IS NOT NULL AND v.id IS NULL";
 
 const ESCROW_STATES: &str = "SELECT t.org_id, t.id AS subject, CASE WHEN e.id IS NULL THEN \
      format('it is %s without an escrow', t.status) ELSE format('it is %s over %s %s, its escrow %s over %s %s', t.status, \

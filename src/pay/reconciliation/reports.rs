@@ -315,7 +315,7 @@ pub(super) async fn end(
         org_id: org_id.to_owned(),
         kind,
         subject: id.to_owned(),
-        payload: report.payload(),
+        payload: events::json(&report.payload()),
     };
     events::append(conn, &[event], now).await?;
     Ok(true)

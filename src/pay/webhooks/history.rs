@@ -121,7 +121,7 @@ pub(super) async fn replay(
                 until.unwrap_or(now + TimeDelta::days(1)),
             )
             .await?;
-            let messages: Vec<_> = missed.iter().map(messages::message).collect();
+            let messages = messages::messages(conn, &missed).await?;
             Ok(fanout::replay(conn, PROFILE.api, &messages, &endpoint.id, now).await?)
         })
         .await

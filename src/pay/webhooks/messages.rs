@@ -1,11 +1,17 @@
-//! From an event of the outbox to what is delivered of it.
+//! From an event of the outbox to what is delivered of it: what happened, and the payment it happened to.
 
+use std::collections::{BTreeSet, HashMap};
+
+use diesel::QueryResult;
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::{delivery::fanout::Message, events::consumer::Event};
+use crate::{db::Conn, delivery::fanout::Message, events::consumer::Event};
 
-use super::super::{money, time};
+use super::super::{
+    money, time,
+    transactions::{self, TransactionRow},
+};
 
 /// The version of the bodies.
 pub(in super::super) const VERSION: &str = "2026-04-01";
@@ -24,16 +30,16 @@ struct Body<'a, T> {
 #[derive(Serialize)]
 struct Payment<'a> {
     transaction_id: &'a str,
-    requesting_agent_id: &'a Value,
-    requesting_org_id: &'a Value,
-    counterparty_agent_id: &'a Value,
-    counterparty_org_id: &'a Value,
+    requesting_agent_id: Option<&'a str>,
+    requesting_org_id: Option<&'a str>,
+    counterparty_agent_id: Option<&'a str>,
+    counterparty_org_id: Option<&'a str>,
     /// Two decimals, as everywhere.
     amount: Option<Box<RawValue>>,
-    currency: &'a Value,
-    tx_type: &'a Value,
-    category: &'a Value,
-    reference_id: &'a Value,
+    currency: Option<&'a str>,
+    tx_type: Option<&'a str>,
+    category: Option<&'a str>,
+    reference_id: Option<&'a str>,
     #[serde(flatten)]
     happened: Map<String, Value>,
 }
@@ -52,8 +58,28 @@ const OWN: [&str; 10] = [
     "reference_id",
 ];
 
-/// What is delivered of an event.
-pub(super) fn message(event: &Event) -> Message {
+/// What is delivered of events, in their order.
+pub(super) async fn messages(conn: &mut Conn, events: &[Event]) -> QueryResult<Vec<Message>> {
+    let keys: BTreeSet<(&str, &str)> = events.iter().map(key).collect();
+    let rows = transactions::find_all(conn, &Vec::from_iter(keys)).await?;
+    let payments: HashMap<(&str, &str), &TransactionRow> = rows
+        .iter()
+        .map(|row| ((row.org_id.as_str(), row.id.as_str()), row))
+        .collect();
+    Ok(events
+        .iter()
+        .map(|event| message(event, payments.get(&key(event)).copied()))
+        .collect())
+}
+
+/// The organisation whose payment it is, and the payment.
+fn key(event: &Event) -> (&str, &str) {
+    let org_id = event.payload["requesting_org_id"].as_str();
+    (org_id.unwrap_or(&event.org_id), &event.subject)
+}
+
+/// What is delivered of an event of a payment, which is there as long as the event.
+fn message(event: &Event, payment: Option<&TransactionRow>) -> Message {
     let payload = &event.payload;
     let own_id = format!("evt_{}", event.seq);
     let event_id = payload["event_id"].as_str().unwrap_or(&own_id);
@@ -63,15 +89,15 @@ pub(super) fn message(event: &Event) -> Message {
         .unwrap_or_default();
     let data = Payment {
         transaction_id: &event.subject,
-        requesting_agent_id: &payload["requesting_agent_id"],
-        requesting_org_id: &payload["requesting_org_id"],
-        counterparty_agent_id: &payload["counterparty_agent_id"],
-        counterparty_org_id: &payload["counterparty_org_id"],
-        amount: payload["amount_minor"].as_i64().and_then(amount),
-        currency: &payload["currency"],
-        tx_type: &payload["tx_type"],
-        category: &payload["category"],
-        reference_id: &payload["reference_id"],
+        requesting_agent_id: payment.map(|row| row.requesting_agent_id.as_str()),
+        requesting_org_id: payment.map(|row| row.org_id.as_str()),
+        counterparty_agent_id: payment.and_then(|row| row.counterparty_agent_id.as_deref()),
+        counterparty_org_id: payment.and_then(|row| row.counterparty_org_id.as_deref()),
+        amount: payment.and_then(|row| amount(row.amount_minor)),
+        currency: payment.map(|row| row.currency.as_str()),
+        tx_type: payment.map(|row| row.tx_type.as_str()),
+        category: payment.and_then(|row| row.category.as_deref()),
+        reference_id: payment.and_then(|row| row.reference_id.as_deref()),
         happened: happened
             .into_iter()
             .filter(|(name, _)| !OWN.contains(&name.as_str()))
@@ -90,7 +116,7 @@ pub(super) fn message(event: &Event) -> Message {
         event_seq: event.seq,
         kind: event.kind.clone(),
         ordering_key: event.subject.clone(),
-        labels: agents(event),
+        labels: payment.map_or_else(Vec::new, |row| agents(&event.org_id, row)),
         body: text(&body),
         created_at: event.created_at,
     }
@@ -108,21 +134,18 @@ pub(super) fn test(event_id: &str, endpoint_id: &str, at: chrono::DateTime<chron
 }
 
 /// The organisation's own agents that pay or receive: an agent of another organisation is another agent, whatever its name.
-fn agents(event: &Event) -> Vec<String> {
-    let payload = &event.payload;
-    let payer_org_id = payload["requesting_org_id"]
-        .as_str()
-        .unwrap_or(&event.org_id);
-    let payee_org_id = payload["counterparty_org_id"]
-        .as_str()
-        .unwrap_or(payer_org_id);
+fn agents(org_id: &str, payment: &TransactionRow) -> Vec<String> {
+    let payee_org_id = payment.counterparty_org_id.as_ref();
     [
-        (payer_org_id, &payload["requesting_agent_id"]),
-        (payee_org_id, &payload["counterparty_agent_id"]),
+        (&payment.org_id, Some(&payment.requesting_agent_id)),
+        (
+            payee_org_id.unwrap_or(&payment.org_id),
+            payment.counterparty_agent_id.as_ref(),
+        ),
     ]
     .into_iter()
-    .filter(|(org_id, _)| *org_id == event.org_id)
-    .filter_map(|(_, agent_id)| agent_id.as_str().map(str::to_owned))
+    .filter(|(of, _)| *of == org_id)
+    .filter_map(|(_, agent_id)| agent_id.cloned())
     .collect()
 }
 
@@ -139,7 +162,7 @@ fn text(body: &impl Serialize) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::super::transactions::JsonText, *};
 
     fn event(org_id: &str) -> Event {
         Event {
@@ -148,18 +171,36 @@ mod tests {
             kind: "payment.settled".to_owned(),
             subject: "txn_9f8e7d6c5b4a".to_owned(),
             payload: json!({
-                "event_id": "evt_a1b2c3", "transaction_id": "txn_9f8e7d6c5b4a", "requesting_agent_id": "agent-a",
-                "requesting_org_id": "org_1", "counterparty_agent_id": "agent-b", "counterparty_org_id": "org_2",
-                "amount_minor": 250_000, "currency": "USD", "tx_type": "vendor_payment", "category": null,
-                "reference_id": "INV-1", "event_data": {"settled_at": "2026-04-14T12:35:00.000Z", "amount": 1},
+                "event_id": "evt_a1b2c3", "requesting_org_id": "org_1",
+                "event_data": {"settled_at": "2026-04-14T12:35:00.000Z", "amount": 1},
             }),
             created_at: "2026-04-14T12:35:00Z".parse().unwrap(),
         }
     }
 
+    fn payment() -> TransactionRow {
+        TransactionRow {
+            org_id: "org_1".to_owned(),
+            id: "txn_9f8e7d6c5b4a".to_owned(),
+            requesting_agent_id: "agent-a".to_owned(),
+            counterparty_agent_id: Some("agent-b".to_owned()),
+            counterparty_org_id: Some("org_2".to_owned()),
+            amount_minor: 250_000,
+            currency: "USD".to_owned(),
+            tx_type: "vendor_payment".to_owned(),
+            category: None,
+            description: None,
+            reference_id: Some("INV-1".to_owned()),
+            metadata: JsonText("{}".to_owned()),
+            status: "settled".to_owned(),
+            settled_at: None,
+            created_at: "2026-04-14T12:34:00Z".parse().unwrap(),
+        }
+    }
+
     #[test]
     fn the_body_is_the_documents() {
-        let message = message(&event("org_1"));
+        let message = message(&event("org_1"), Some(&payment()));
         assert_eq!(
             message.body,
             concat!(
@@ -173,13 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn a_payment_is_its_payers() {
+        assert_eq!(key(&event("org_2")), ("org_1", "txn_9f8e7d6c5b4a"));
+        let mut own = event("org_1");
+        own.payload["requesting_org_id"] = Value::Null;
+        assert_eq!(key(&own), ("org_1", "txn_9f8e7d6c5b4a"));
+    }
+
+    #[test]
     fn only_own_agents_are_labels() {
-        assert_eq!(message(&event("org_1")).labels, ["agent-a"]);
-        assert_eq!(message(&event("org_2")).labels, ["agent-b"]);
-        let mut within = event("org_1");
-        within.payload["counterparty_org_id"] = Value::Null;
-        assert_eq!(message(&within).labels, ["agent-a", "agent-b"]);
-        within.payload["counterparty_agent_id"] = Value::Null;
-        assert_eq!(message(&within).labels, ["agent-a"]);
+        let mut payment = payment();
+        assert_eq!(agents("org_1", &payment), ["agent-a"]);
+        assert_eq!(agents("org_2", &payment), ["agent-b"]);
+        payment.counterparty_org_id = None;
+        assert_eq!(agents("org_1", &payment), ["agent-a", "agent-b"]);
+        payment.counterparty_agent_id = None;
+        assert_eq!(agents("org_1", &payment), ["agent-a"]);
     }
 }

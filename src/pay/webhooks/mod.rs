@@ -83,7 +83,7 @@ impl Consumer for Deliveries {
     }
 
     async fn consume(&self, conn: &mut Conn, events: &[Event], now: DateTime<Utc>) -> Result<()> {
-        let messages: Vec<_> = events.iter().map(messages::message).collect();
+        let messages = messages::messages(conn, events).await?;
         fanout::fan_out(conn, PROFILE.api, &messages, now).await?;
         Ok(())
     }

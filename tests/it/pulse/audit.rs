@@ -93,9 +93,9 @@ async fn a_book_that_is_true_passes() {
     let (desk, other) = book().await;
     let db = &desk.app.app.db;
     for (org_id, checks) in [
-        (None, 12),
-        (Some(desk.org_id.as_str()), 11),
-        (Some(other.as_str()), 11),
+        (None, 13),
+        (Some(desk.org_id.as_str()), 12),
+        (Some(other.as_str()), 12),
     ] {
         let audit = audit::verify(db, org_id).await.unwrap();
         assert_eq!(
@@ -213,6 +213,11 @@ fn tamperings() -> Vec<Tampering> {
              WHERE t.id = e.transaction_id AND t.status = 'escrow_held'"
                 .to_owned(),
             &[("escrow_states", 1), ("held_escrows", 1)],
+        ),
+        (
+            "UPDATE transactions SET policy_version_id = -policy_version_id WHERE amount_minor = 3000".to_owned(),
+            "UPDATE transactions SET policy_version_id = -policy_version_id WHERE policy_version_id < 0".to_owned(),
+            &[("policy_versions", 1)],
         ),
     ]
 }

@@ -276,7 +276,7 @@ async fn a_decision_keeps_the_policy_as_it_was() {
     let snapshot = desk
         .app
         .sql_number(
-            "SELECT (policy_snapshot->>'max_per_transaction_minor')::bigint FROM transactions",
+            "SELECT (v.snapshot->>'max_per_transaction_minor')::bigint FROM transactions t JOIN policy_versions v ON v.id = t.policy_version_id",
         )
         .await;
     assert_eq!(snapshot, 1_000_000);

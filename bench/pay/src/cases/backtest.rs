@@ -33,7 +33,6 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             .map(|agent| format!("past-{agent:02}"))
             .collect(),
         count: PAST / AGENTS,
-        has_policy: true,
     };
     let pasts = [past];
     let filled = past::fill(&bench.site.database_url()?, &pasts).await?;

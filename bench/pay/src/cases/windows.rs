@@ -72,7 +72,6 @@ fn pasts<'a>(organization: &'a Organization, pattern_id: &'a str, count: u64) ->
         pattern_id,
         agent_ids,
         count,
-        has_policy: false,
     };
     let others = (0..OTHERS).map(|other| format!("other-{other:02}"));
     vec![
@@ -90,7 +89,7 @@ impl Windows<'_> {
         let sum = async |organization: &Organization| {
             let starts = decision::window_starts(Utc::now());
             let spent = windows::spent(&conn, &organization.id, &[key], starts).await?;
-            let spent = spent.get(&(payer.clone(), "USD".to_owned()));
+            let spent = spent.spent.get(&(payer.clone(), "USD".to_owned()));
             let last = spent.and_then(|spent| spent.last);
             last.context("the past of the payer is not in its windows")?;
             Ok(())

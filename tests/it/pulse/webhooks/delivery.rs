@@ -160,7 +160,7 @@ async fn every_documented_event_can_be_asked_for_and_is_delivered() {
         org_id: hooks.desk.org_id.clone(),
         kind,
         subject: "txn_000000000000".to_owned(),
-        payload: json!({"amount_minor": 5, "event_data": {}}),
+        payload: r#"{"event_data": {}}"#.to_owned(),
     };
     let all: Vec<_> = EVENTS
         .into_iter()

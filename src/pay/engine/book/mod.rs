@@ -10,26 +10,23 @@ use chrono::{DateTime, Utc};
 use futures_util::try_join;
 
 use crate::{
-    db::{Conn, prepared::plan_once, transaction},
+    db::{Conn, transaction},
     error::{Error, Result},
     ids,
+    pay::{
+        compliance::{Check, Prediction, RuleBook},
+        decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
+        escrow::EscrowRow,
+        ledger::{self, Posting, chain::Head},
+        record::Outcome,
+        request::Payment,
+        settlement::{self, Locked, Step},
+        wallets::{self, WalletKey, WalletRow},
+        windows::Spent,
+    },
 };
 
-use super::super::{
-    compliance::{self, Check, Prediction, RuleBook, Subject},
-    decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
-    escrow::EscrowRow,
-    ledger::{
-        self, Posting,
-        chain::{self, Head},
-    },
-    policies,
-    record::Outcome,
-    request::Payment,
-    settlement::{self, Locked, Step},
-    wallets::{self, WalletKey, WalletRow},
-    windows::{self, Spent},
-};
+mod reading;
 
 /// Whether what is read is to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,92 +90,9 @@ impl<'a> Book<'a> {
             postings: Vec::new(),
             head: None,
         };
-        book.read_parties(conn, read).await?;
-        book.read_past(conn, read).await?;
+        book.read_all(conn, read).await?;
+        book.count_earlier(conn).await?;
         Ok(book)
-    }
-
-    async fn read_parties(&mut self, conn: &Conn, read: Read) -> Result<()> {
-        let (mut wallet_keys, mut agents, mut others) =
-            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for payment in &self.payments {
-            let currency = payment.currency.as_str();
-            wallet_keys.insert(wallets::key(self.org_id, &payment.agent_id, currency));
-            agents.insert((self.org_id, payment.agent_id.as_str()));
-            let Some(payee) = &payment.payee else {
-                continue;
-            };
-            wallet_keys.insert(wallets::key(
-                payee.org_id(self.org_id),
-                &payee.agent_id,
-                currency,
-            ));
-            if let Some(other) = payee.other_org_id.as_deref() {
-                agents.insert((other, payee.agent_id.as_str()));
-                others.insert(other);
-            }
-        }
-        let (wallet_keys, agents) = (Vec::from_iter(wallet_keys), Vec::from_iter(agents));
-        let others = Vec::from_iter(others);
-        let find_wallets = async {
-            match read {
-                Read::Locked => wallets::lock(conn, &wallet_keys).await,
-                Read::Preview => wallets::find_all(conn, &wallet_keys).await,
-            }
-        };
-        ((), self.wallets, self.policies, self.organizations) = try_join!(
-            plan_once(conn),
-            find_wallets,
-            policies::in_force(conn, &agents),
-            policies::existing_organizations(conn, &others),
-        )?;
-        Ok(())
-    }
-
-    /// The windows and what the prechecks count: statements of their own, because only those begun after the wallets were
-    /// locked see what others committed before.
-    async fn read_past(&mut self, conn: &Conn, read: Read) -> Result<()> {
-        let keys: BTreeSet<(&str, &str)> = self
-            .payments
-            .iter()
-            .map(|payment| (payment.agent_id.as_str(), payment.currency.as_str()))
-            .collect();
-        let keys = Vec::from_iter(keys);
-        let checks: Vec<Option<Check<'_>>> = self
-            .payments
-            .iter()
-            .map(|payment| Check::new(self.rules, self.policy_of(payment), Subject::from(*payment)))
-            .collect();
-        let bands: Vec<_> = checks
-            .iter()
-            .flatten()
-            .flat_map(|check| check.bands.iter().map(|band| (&check.subject, band)))
-            .collect();
-        let started = Instant::now();
-        let lock_head = async {
-            match read {
-                Read::Locked => chain::lock(conn, self.org_id).await.map(Some),
-                Read::Preview => Ok(None),
-            }
-        };
-        let (spent, counted, head) = try_join!(
-            windows::spent(conn, self.org_id, &keys, decision::window_starts(self.now)),
-            compliance::count_earlier(conn, self.org_id, &bands, self.now),
-            lock_head,
-        )?;
-        let mut counted = counted.into_iter();
-        let mut counts = Counts::default();
-        if !bands.is_empty() {
-            counts.took = started.elapsed();
-        }
-        for (place, check) in checks.iter().enumerate() {
-            if let Some(check) = check {
-                let own = counted.by_ref().take(check.bands.len()).collect();
-                counts.of.insert(place, own);
-            }
-        }
-        (self.spent, self.counts, self.head) = (spent, counts, head);
-        Ok(())
     }
 
     fn policy_of(&self, payment: &Payment) -> Option<&PolicySnapshot> {

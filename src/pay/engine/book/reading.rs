@@ -1,0 +1,137 @@
+//! Reading what payments are decided on.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use futures_util::try_join;
+
+use crate::{
+    db::{Conn, prepared::plan_once},
+    error::Result,
+    pay::{
+        compliance::{self, Check, Subject},
+        decision,
+        ledger::chain,
+        policies,
+        request::Payment,
+        wallets::{self, WalletKey},
+        windows,
+    },
+};
+
+use super::{Book, Counts, Read};
+
+/// What is read of the payments.
+struct Keys<'k> {
+    wallets: Vec<WalletKey>,
+    /// Payers by currency.
+    payers: Vec<(&'k str, &'k str)>,
+    /// Agents whose policies decide, with their organisations.
+    agents: Vec<(&'k str, &'k str)>,
+    /// Organisations that are paid.
+    others: Vec<&'k str>,
+}
+
+impl<'k> Keys<'k> {
+    /// Each once, and in a fixed order.
+    fn of(org_id: &'k str, payments: &[&'k Payment]) -> Self {
+        let (mut wallet_keys, mut payers) = (BTreeSet::new(), BTreeSet::new());
+        let (mut agents, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for payment in payments {
+            let currency = payment.currency.as_str();
+            wallet_keys.insert(wallets::key(org_id, &payment.agent_id, currency));
+            payers.insert((payment.agent_id.as_str(), currency));
+            agents.insert((org_id, payment.agent_id.as_str()));
+            let Some(payee) = &payment.payee else {
+                continue;
+            };
+            let payee_org_id = payee.org_id(org_id);
+            wallet_keys.insert(wallets::key(payee_org_id, &payee.agent_id, currency));
+            if let Some(other) = payee.other_org_id.as_deref() {
+                agents.insert((other, payee.agent_id.as_str()));
+                others.insert(other);
+            }
+        }
+        Self {
+            wallets: Vec::from_iter(wallet_keys),
+            payers: Vec::from_iter(payers),
+            agents: Vec::from_iter(agents),
+            others: Vec::from_iter(others),
+        }
+    }
+}
+
+impl Book<'_> {
+    /// Locks and reads in one trip to the database. Only statements that begin after the wallets were locked see what others
+    /// committed before: the windows say whether theirs did, and are read again if not. That is so when no wallet exists
+    /// yet, or when statements were not sent in their order, because the connection knew only some of them.
+    pub(super) async fn read_all(&mut self, conn: &Conn, read: Read) -> Result<()> {
+        let keys = Keys::of(self.org_id, &self.payments);
+        let starts = decision::window_starts(self.now);
+        let spent = || windows::spent(conn, self.org_id, &keys.payers, starts);
+        let find_wallets = async {
+            match read {
+                Read::Locked => wallets::lock(conn, &keys.wallets).await,
+                Read::Preview => wallets::find_all(conn, &keys.wallets).await,
+            }
+        };
+        let lock_head = async {
+            match read {
+                Read::Locked => chain::lock(conn, self.org_id).await.map(Some),
+                Read::Preview => Ok(None),
+            }
+        };
+        let past;
+        (
+            (),
+            self.wallets,
+            self.policies,
+            self.organizations,
+            past,
+            self.head,
+        ) = try_join!(
+            plan_once(conn),
+            find_wallets,
+            policies::in_force(conn, &keys.agents),
+            policies::existing_organizations(conn, &keys.others),
+            spent(),
+            lock_head,
+        )?;
+        self.spent = match past.is_after_lock || read == Read::Preview {
+            true => past.spent,
+            false => spent().await?.spent,
+        };
+        Ok(())
+    }
+
+    /// What the prechecks count of the past; which of them are made is said by the policies.
+    pub(super) async fn count_earlier(&mut self, conn: &Conn) -> Result<()> {
+        let checks: Vec<Option<Check<'_>>> = self
+            .payments
+            .iter()
+            .map(|payment| Check::new(self.rules, self.policy_of(payment), Subject::from(*payment)))
+            .collect();
+        let bands: Vec<_> = checks
+            .iter()
+            .flatten()
+            .flat_map(|check| check.bands.iter().map(|band| (&check.subject, band)))
+            .collect();
+        if bands.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let counted = compliance::count_earlier(conn, self.org_id, &bands, self.now).await?;
+        let mut counted = counted.into_iter();
+        let mut counts = Counts {
+            took: started.elapsed(),
+            ..Counts::default()
+        };
+        for (place, check) in checks.iter().enumerate() {
+            if let Some(check) = check {
+                let own = counted.by_ref().take(check.bands.len()).collect();
+                counts.of.insert(place, own);
+            }
+        }
+        self.counts = counts;
+        Ok(())
+    }
+}
