@@ -7,7 +7,7 @@ use super::{Desk, PAYEE, PAYER};
 use crate::operation::program::command;
 
 /// A desk after payments of every kind, and an organisation it pays to.
-async fn book() -> (Desk, String) {
+pub(super) async fn book() -> (Desk, String) {
     let desk = Desk::open().await;
     let other = desk.app.organization("Other").await;
     let pay = async |over: Value, status: &str| {

@@ -15,6 +15,7 @@ mod escrows;
 mod idempotency;
 mod ledger;
 mod limits;
+mod migrations;
 mod model;
 mod payments;
 mod platform;

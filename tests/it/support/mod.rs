@@ -222,6 +222,11 @@ impl TestApp {
         postgres::query(&self.database, statement).await
     }
 
+    /// Runs statements that give nothing.
+    pub(crate) async fn batch(&self, statements: &str) {
+        postgres::batch(&self.database, statements).await;
+    }
+
     /// The one number a statement gives.
     pub(crate) async fn sql_number(&self, statement: &str) -> i64 {
         self.sql(statement).await.first().expect("one row").get(0)

@@ -43,20 +43,30 @@ pub(super) fn url(database: &str) -> String {
 
 /// The rows of one statement.
 pub(super) async fn query(database: &str, statement: &str) -> Vec<tokio_postgres::Row> {
+    let connected = async |client: tokio_postgres::Client| client.query(statement, &[]).await;
+    with_client(database, connected).await
+}
+
+/// Runs statements that give nothing.
+pub(super) async fn batch(database: &str, statements: &str) {
+    let connected = async |client: tokio_postgres::Client| client.batch_execute(statements).await;
+    with_client(database, connected).await;
+}
+
+async fn with_client<T>(
+    database: &str,
+    run: impl AsyncFnOnce(tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
+) -> T {
     let (client, connection) = tokio_postgres::connect(&url(database), tokio_postgres::NoTls)
         .await
         .expect("a database connection");
     let running = tokio::spawn(connection);
-    let rows = client
-        .query(statement, &[])
-        .await
-        .expect("the statement succeeds");
-    drop(client);
+    let given = run(client).await.expect("the statement succeeds");
     running
         .await
         .expect("the connection task ends")
         .expect("the connection ends well");
-    rows
+    given
 }
 
 /// The address of this process's migrated database. A thread of its own keeps the server and never ends: Postgres is
