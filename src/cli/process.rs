@@ -1,6 +1,9 @@
 //! Postgres, the runtime and the server, started in this order and stopped in the other.
 
-use std::{convert::Infallible, future::Future, path::Path, time::Duration};
+use std::{
+    convert::Infallible, future::Future, num::NonZero, path::Path, thread::available_parallelism,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -59,6 +62,16 @@ impl Database {
         }
     }
 
+    /// How many threads serve. A Postgres on the same machine gets half of the processors: it does most of the work, and a
+    /// thread that another one wakes for a request that is alone costs more than it helps.
+    fn threads(&self) -> usize {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        match self {
+            Self::BuiltIn(..) => processors.div_ceil(2),
+            Self::External(_) => processors,
+        }
+    }
+
     fn stop(self) -> Result<()> {
         match self {
             Self::BuiltIn(mut server, _) => server.stop(),
@@ -76,7 +89,7 @@ pub(super) fn serve(
     demo_dir: Option<&Path>,
 ) -> Result<()> {
     use_small_pages();
-    let runtime = runtime()?;
+    let runtime = runtime(database.threads())?;
     let telemetry = {
         let _entered = runtime.enter();
         telemetry::init(&config.log, format)?
@@ -97,11 +110,12 @@ pub(super) fn migrate(database: &Database) -> Result<()> {
 
 /// Runs `work` to its end on a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    runtime()?.block_on(work)
+    runtime(1)?.block_on(work)
 }
 
-fn runtime() -> Result<Runtime> {
+fn runtime(threads: usize) -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .thread_name("pulpo")
         .build()

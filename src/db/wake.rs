@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The channel of `LISTEN` and `NOTIFY`.
 const CHANNEL: &str = "pulpo_wake";
+/// Others are told at most this often: each time is a transaction.
+const TELL_EVERY: Duration = Duration::from_millis(20);
 /// Pauses between attempts to connect, from the first to the longest.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -165,6 +167,7 @@ impl Wake {
                 client
                     .batch_execute(&format!("NOTIFY {CHANNEL}, '{payload}'"))
                     .await?;
+                tokio::time::sleep(TELL_EVERY).await;
             }
         };
         tokio::select! {
