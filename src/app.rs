@@ -73,6 +73,7 @@ impl App {
         let authenticator = Authenticator {
             db: db.clone(),
             keys: Finder::start(db.clone()),
+            remembered: Arc::default(),
             tokens: tokens.clone(),
             clock: clock.clone(),
             mcp_key,

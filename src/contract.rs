@@ -85,6 +85,8 @@ pub enum AccessRule {
         schemes: Vec<Scheme>,
         /// Empty for none.
         permission: String,
+        /// Whether the method confirms in its own transaction that the credential is still good.
+        is_confirmed_later: bool,
     },
 }
 
@@ -149,6 +151,7 @@ fn unmatched_rule(surface: SurfaceName) -> MethodRule {
         SurfaceName::Pay => AccessRule::Credentials {
             schemes: vec![Scheme::PaymentKey],
             permission: String::new(),
+            is_confirmed_later: false,
         },
         _ => AccessRule::Public("there is nothing here to protect".to_owned()),
     };
@@ -186,6 +189,7 @@ fn rule_of(
         Some(Rule::Credentials(needed)) if !needed.schemes.is_empty() => AccessRule::Credentials {
             schemes: needed.schemes().collect(),
             permission: needed.permission,
+            is_confirmed_later: needed.confirmed_later,
         },
         _ => bail!("the access rule says neither why it is public nor which credential is needed"),
     };

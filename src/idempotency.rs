@@ -1,6 +1,6 @@
 //! Repeatable requests: the first answer under a key is the answer of every repetition.
 //!
-//! Key, effect and answer are written in one transaction. Of two concurrent requests with one key the second waits for
+//! Effect and answer are written in one transaction; a key without an answer had no effect, and is free. Of two concurrent requests with one key the second waits for
 //! the first: it then answers the same bytes, or, if the first was rolled back, takes its place. Nothing is kept in
 //! memory, so this holds across replicas.
 
@@ -19,6 +19,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        write::{self, Write},
     },
     error::{Error, Result},
 };
@@ -121,7 +122,7 @@ fn answered(keyed: &Keyed, kept: Option<&Kept>) -> Result<Vec<u8>> {
     })
 }
 
-/// Takes the keys that are free or whose life is over, in a fixed order, so that no two wait for each other.
+/// Takes the keys that are free, whose life is over, or that came to nothing, in a fixed order, so that no two wait for each other.
 async fn take(
     mut conn: &Conn,
     first: &Keyed,
@@ -132,7 +133,7 @@ async fn take(
         SELECT $1, $2, r.key, r.sha256, $5, $6 FROM unnest($3::text[], $4::bytea[]) AS r (key, sha256) ORDER BY r.key \
         ON CONFLICT (org_id, scope, key) DO UPDATE SET \
         request_sha256 = EXCLUDED.request_sha256, response = NULL, created_at = EXCLUDED.created_at, \
-        expires_at = EXCLUDED.expires_at WHERE k.expires_at <= EXCLUDED.created_at RETURNING key";
+        expires_at = EXCLUDED.expires_at WHERE k.expires_at <= EXCLUDED.created_at OR k.response IS NULL RETURNING key";
     let taken: Vec<Taken> = prepared(TAKE, |query| {
         query
             .bind::<Text, _>(&first.org_id)
@@ -201,46 +202,26 @@ pub async fn keep<T: Message>(
     keyed: Option<&Keyed>,
     answer: &T,
 ) -> QueryResult<()> {
-    let kept: Vec<(&Keyed, Vec<u8>)> = keyed
-        .map(|keyed| (keyed, answer.encode_to_vec()))
-        .into_iter()
-        .collect();
-    keep_all(conn, &kept).await
+    let kept = keyed.map(|keyed| (keyed, answer.encode_to_vec()));
+    write::run_all(
+        conn,
+        keep_all(kept.into_iter().collect()).into_iter().collect(),
+    )
+    .await
 }
 
-/// Keeps the answers under the keys taken by [`replay_all`].
-pub async fn keep_all(mut conn: &Conn, kept: &[(&Keyed, Vec<u8>)]) -> QueryResult<()> {
+/// The answers under the keys taken by [`replay_all`], to be written with the effects.
+pub fn keep_all<'k>(kept: Vec<(&'k Keyed, Vec<u8>)>) -> Option<Write<'k>> {
     const KEEP: &str = "UPDATE idempotency_keys AS k SET response = r.response FROM unnest($3::text[], $4::bytea[]) AS r (key, response) \
         WHERE k.org_id = $1 AND k.scope = $2 AND k.key = r.key";
-    let Some((first, _)) = kept.first() else {
-        return Ok(());
-    };
-    prepared(KEEP, |query| {
+    let (first, _) = kept.as_slice().first()?;
+    let (org_id, scope) = (first.org_id.as_str(), first.scope);
+    let (keys, answers): (Vec<&Keyed>, Vec<Vec<u8>>) = kept.into_iter().unzip();
+    Some(Write::new(KEEP, |query| {
         query
-            .bind::<Text, _>(&first.org_id)
-            .bind::<Text, _>(first.scope)
-            .bind::<Array<Text>, _>(column(kept, |kept| &kept.0.key))
-            .bind::<Array<Binary>, _>(column(kept, |kept| &kept.1))
-    })
-    .execute(&mut conn)
-    .await?;
-    Ok(())
-}
-
-/// Gives keys back that were taken by [`replay_all`] for requests that failed, while others of the transaction did not.
-pub async fn release_all(mut conn: &Conn, keyed: &[&Keyed]) -> QueryResult<()> {
-    const RELEASE: &str =
-        "DELETE FROM idempotency_keys WHERE org_id = $1 AND scope = $2 AND key = ANY($3)";
-    let Some(first) = keyed.first() else {
-        return Ok(());
-    };
-    prepared(RELEASE, |query| {
-        query
-            .bind::<Text, _>(&first.org_id)
-            .bind::<Text, _>(first.scope)
-            .bind::<Array<Text>, _>(column(keyed, |keyed| &keyed.key))
-    })
-    .execute(&mut conn)
-    .await?;
-    Ok(())
+            .bind::<Text, _>(org_id)
+            .bind::<Text, _>(scope)
+            .bind::<Array<Text>, _>(column(&keys, |keyed| keyed.key.as_str()))
+            .bind::<Array<Binary>, _>(answers)
+    }))
 }

@@ -54,6 +54,7 @@ fn access(rule: &AccessRule) -> String {
         AccessRule::Credentials {
             schemes,
             permission,
+            ..
         } => {
             let schemes: Vec<_> = schemes
                 .iter()

@@ -7,6 +7,7 @@ pub mod migrate;
 pub mod prepared;
 pub mod transaction;
 pub mod wake;
+pub mod write;
 
 use std::{sync::Arc, time::Duration};
 

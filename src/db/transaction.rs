@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use diesel::{
     QueryResult,
-    connection::{TransactionDepthChange, TransactionManagerStatus},
+    connection::{TransactionDepthChange, TransactionManagerStatus, ValidTransactionManagerStatus},
     result::{DatabaseErrorKind, Error as DieselError},
 };
 use diesel_async::{AsyncConnection, SimpleAsyncConnection, TransactionManager};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
+use tokio::task::unconstrained;
 
-use super::{Conn, Db, wake};
+use super::{Conn, Db, wake, write::Write};
 use crate::error::{Error, Kind, Result};
 
 type Manager = <Conn as AsyncConnection>::TransactionManager;
@@ -52,13 +53,10 @@ impl Db {
             begin(&mut conn)?;
             let (outcome, written) = wake::noting(body(&mut conn)).await;
             let outcome = match outcome {
-                Ok(value) => Manager::commit_transaction(&mut *conn)
-                    .await
-                    .map(|()| {
-                        self.wake.announce_all(written);
-                        value
-                    })
-                    .map_err(Error::from),
+                Ok(value) => commit(&mut conn).await.map(|()| {
+                    self.wake.announce_all(written);
+                    value
+                }),
                 Err(error) => {
                     // A connection that cannot even roll back is broken; the pool drops it when it is next checked.
                     let _ = Manager::rollback_transaction(&mut *conn).await;
@@ -91,10 +89,7 @@ impl Db {
 /// The connection is marked while it is in a transaction: when the client goes away in the middle, the pool drops the
 /// connection instead of giving half of a transaction to the next request.
 fn begin(conn: &mut Conn) -> QueryResult<()> {
-    let TransactionManagerStatus::Valid(status) = Manager::transaction_manager_status_mut(conn)
-    else {
-        return Err(DieselError::BrokenTransactionManager);
-    };
+    let status = status(conn)?;
     if status.transaction_depth().is_some() {
         return Err(DieselError::AlreadyInTransaction);
     }
@@ -104,6 +99,39 @@ fn begin(conn: &mut Conn) -> QueryResult<()> {
         Some(answer) => answer,
         None => Ok(()),
     }
+}
+
+fn status(conn: &mut Conn) -> QueryResult<&mut ValidTransactionManagerStatus> {
+    match Manager::transaction_manager_status_mut(conn) {
+        TransactionManagerStatus::Valid(status) => Ok(status),
+        TransactionManagerStatus::InError => Err(DieselError::BrokenTransactionManager),
+    }
+}
+
+/// Commits, unless [`write_and_commit`] did.
+async fn commit(conn: &mut Conn) -> Result<()> {
+    match status(conn)?.transaction_depth() {
+        Some(_) => Ok(Manager::commit_transaction(conn).await?),
+        None => Ok(()),
+    }
+}
+
+/// The last thing of a [`Db::transaction`]: makes the writes in their order and commits, all in one trip. When one of them
+/// fails, nothing is committed.
+///
+/// `COMMIT` is a prepared statement like the writes: a connection takes those in the order in which they are asked for,
+/// also when it sees one for the first time and has to prepare it before.
+pub async fn write_and_commit(conn: &mut Conn, writes: Vec<Write<'_>>) -> QueryResult<()> {
+    let commit = Write::new("COMMIT", |query| query);
+    let all = writes.into_iter().chain([commit]);
+    // Not interrupted in the middle for the sake of other tasks.
+    let sent = unconstrained(join_all(all.map(|write| write.run(conn))));
+    let outcomes = sent.await;
+    // After a statement that failed, `COMMIT` rolls back.
+    status(conn)?.change_transaction_depth(TransactionDepthChange::DecreaseDepth)?;
+    outcomes
+        .into_iter()
+        .try_for_each(|outcome| outcome.map(|_| ()))
 }
 
 /// To be the first statement of a transaction: everything after it sees one instant, and nothing can be written.

@@ -10,14 +10,9 @@ use diesel::{
     QueryResult,
     sql_types::{Array, Text, Timestamptz},
 };
-use diesel_async::RunQueryDsl;
 use serde::Serialize;
 
-use crate::db::{
-    Conn, Topic,
-    prepared::{column, prepared},
-    wake,
-};
+use crate::db::{Conn, Topic, prepared::column, wake, write::Write};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,12 +33,19 @@ pub fn json(payload: &impl Serialize) -> String {
 }
 
 /// Writes the events, in their order, in the caller's transaction.
-pub async fn append(mut conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryResult<()> {
+pub async fn append(conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryResult<()> {
+    insert_all(new, now).run(conn).await?;
+    Ok(())
+}
+
+/// The events, in their order, to be written in the running transaction, whose commit announces them.
+pub fn insert_all(new: &[NewEvent], now: DateTime<Utc>) -> Write<'_> {
     const INSERT: &str = "INSERT INTO events (created_at, org_id, kind, subject, payload) \
         SELECT $1, e.org_id, e.kind, e.subject, e.payload::jsonb \
         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
         WITH ORDINALITY AS e (org_id, kind, subject, payload, place) ORDER BY e.place";
-    prepared(INSERT, |query| {
+    wake::note(Topic::Events);
+    Write::new(INSERT, |query| {
         query
             .bind::<Timestamptz, _>(now)
             .bind::<Array<Text>, _>(column(new, |event| &event.org_id))
@@ -51,8 +53,4 @@ pub async fn append(mut conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> Qu
             .bind::<Array<Text>, _>(column(new, |event| &event.subject))
             .bind::<Array<Text>, _>(column(new, |event| &event.payload))
     })
-    .execute(&mut conn)
-    .await?;
-    wake::note(Topic::Events);
-    Ok(())
 }

@@ -10,7 +10,8 @@ use super::{
     Principal,
     caller::KeyPrincipal,
     digest,
-    keys::{self, Finder, KeyKind},
+    keys::{self, Finder, KeyKind, KeyRow, Sha256},
+    remembered::Remembered,
     tokens::{Audience, Tokens},
     users,
 };
@@ -31,6 +32,8 @@ pub struct Authenticator {
     pub db: Db,
     /// Looks keys up.
     pub keys: Arc<Lanes<Finder>>,
+    /// Those that were found lately, for methods that confirm them.
+    pub remembered: Arc<Remembered>,
     /// Verifies user tokens.
     pub tokens: Tokens,
     /// What time it is.
@@ -58,38 +61,68 @@ enum Presented<'h> {
     ApiKeyHeader(&'h str),
 }
 
+/// What a bearer token is.
+enum Bearer {
+    Principal(Principal),
+    /// A key, if there is one of these kinds with this digest.
+    Key(Sha256, Vec<KeyKind>),
+}
+
 impl Authenticator {
     /// The principal whose credential is presented, if one of the schemes accepts it, and whether a key may be used
-    /// from this address. Errors: `MISSING_CREDENTIAL` without a well-formed credential, `INVALID_CREDENTIAL`.
+    /// from this address. A key may be one that was good lately when it `is_confirmed_later`. Errors: `MISSING_CREDENTIAL`
+    /// without a well-formed credential, `INVALID_CREDENTIAL`.
     pub async fn authenticate(
         &self,
         schemes: &[Scheme],
+        is_confirmed_later: bool,
         headers: &HeaderMap,
         ip: IpAddr,
     ) -> Result<Authenticated> {
         let Some(presented) = presented(schemes, headers) else {
             return Err(missing());
         };
-        match presented {
-            Presented::Bearer(credential) => self.bearer(schemes, credential, ip).await,
+        let (sha256, kinds, scheme) = match presented {
+            Presented::Bearer(credential) => match self.bearer(schemes, credential).await? {
+                Bearer::Principal(principal) => return Ok(Authenticated::Principal(principal)),
+                Bearer::Key(sha256, kinds) => (sha256, kinds, None),
+            },
             Presented::ApiKeyHeader(credential) => {
-                self.key(
-                    &digest::sha256(credential),
-                    &[KeyKind::Tenant],
-                    Some(Scheme::TenantKeyHeader),
-                    ip,
-                )
-                .await
+                let scheme = Some(Scheme::TenantKeyHeader);
+                (digest::sha256(credential), vec![KeyKind::Tenant], scheme)
             }
+        };
+        let remembered = is_confirmed_later.then(|| self.remembered.get(&sha256));
+        let (row, unconfirmed) = match remembered.flatten() {
+            Some(known) if kinds.contains(&known.row.kind) => (Arc::clone(&known.row), Some(known)),
+            _ => {
+                let row = self.find(sha256, &kinds).await?;
+                if is_confirmed_later {
+                    self.remembered.put(sha256, Arc::clone(&row));
+                }
+                (row, None)
+            }
+        };
+        if !is_ip_allowed(&row.ip_whitelist, ip) {
+            return Ok(Authenticated::WrongAddress {
+                key_id: row.id.clone(),
+            });
         }
+        let principal = KeyPrincipal {
+            id: row.id.clone(),
+            org_id: row.org_id.clone(),
+            user_id: row.user_id,
+            scheme: scheme.unwrap_or(row.kind.scheme()),
+            permissions: row.permissions.clone(),
+            allowed_agents: row.allowed_agents.clone(),
+            unconfirmed,
+        };
+        Ok(Authenticated::Principal(Principal::Key(Arc::new(
+            principal,
+        ))))
     }
 
-    async fn bearer(
-        &self,
-        schemes: &[Scheme],
-        credential: &str,
-        ip: IpAddr,
-    ) -> Result<Authenticated> {
+    async fn bearer(&self, schemes: &[Scheme], credential: &str) -> Result<Bearer> {
         let token = schemes.iter().find_map(|&scheme| {
             let user_id = self.tokens.verify(credential, Audience::of(scheme)?)?;
             Some((user_id, scheme))
@@ -97,13 +130,13 @@ impl Authenticator {
         if let Some((id, scheme)) = token {
             let mut conn = self.db.connection().await?;
             return match users::exists(&mut conn, id).await? {
-                true => Ok(Authenticated::Principal(Principal::User { id, scheme })),
+                true => Ok(Bearer::Principal(Principal::User { id, scheme })),
                 false => Err(invalid()),
             };
         }
         let sha256 = digest::sha256(credential);
         if schemes.contains(&Scheme::McpKey) && self.is_mcp_key(&sha256) {
-            return Ok(Authenticated::Principal(Principal::Operator));
+            return Ok(Bearer::Principal(Principal::Operator));
         }
         let kinds: Vec<KeyKind> = KeyKind::ALL
             .iter()
@@ -113,37 +146,18 @@ impl Authenticator {
         if kinds.is_empty() {
             return Err(invalid());
         }
-        self.key(&sha256, &kinds, None, ip).await
+        Ok(Bearer::Key(sha256, kinds))
     }
 
-    async fn key(
-        &self,
-        sha256: &[u8; 32],
-        kinds: &[KeyKind],
-        scheme: Option<Scheme>,
-        ip: IpAddr,
-    ) -> Result<Authenticated> {
-        let Some(row) = keys::find_live(&self.keys, *sha256, kinds).await? else {
-            return Err(invalid());
-        };
-        if !is_ip_allowed(&row.ip_whitelist, ip) {
-            return Ok(Authenticated::WrongAddress { key_id: row.id });
-        }
+    /// Looks a key up.
+    async fn find(&self, sha256: Sha256, kinds: &[KeyKind]) -> Result<Arc<KeyRow>> {
+        let row = keys::find_live(&self.keys, sha256, kinds).await?;
+        let row = Arc::new(row.ok_or_else(invalid)?);
         let now = self.clock.now();
         if keys::is_touch_due(row.last_used_at, now) {
             self.touch(&row.id, now).await;
         }
-        let principal = KeyPrincipal {
-            id: row.id,
-            org_id: row.org_id,
-            user_id: row.user_id,
-            scheme: scheme.unwrap_or(row.kind.scheme()),
-            permissions: row.permissions,
-            allowed_agents: row.allowed_agents,
-        };
-        Ok(Authenticated::Principal(Principal::Key(Arc::new(
-            principal,
-        ))))
+        Ok(row)
     }
 
     /// A note for people; the request does not depend on it.
@@ -354,6 +368,7 @@ mod tests {
                 scheme: Scheme::PaymentKey,
                 permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
                 allowed_agents: Vec::new(),
+                unconfirmed: None,
             }))
         };
         assert!(authorize(&key(&["payments:read"]), "payments:read").is_ok());

@@ -5,7 +5,9 @@ use std::{net::IpAddr, sync::Arc};
 use tonic::Status;
 use uuid::Uuid;
 
+use super::remembered::{self, Unconfirmed};
 use crate::{
+    db::Db,
     error::{Error, Result},
     proto::pulpo::options::v1::Scheme,
 };
@@ -54,6 +56,8 @@ pub struct KeyPrincipal {
     pub permissions: Vec<String>,
     /// The agents it may act for; empty for all.
     pub allowed_agents: Vec<String>,
+    /// The key, when it was not looked up for this request: the method confirms it.
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
 impl Caller {
@@ -86,6 +90,17 @@ impl Caller {
                 "the access rule let a caller without key through"
             ))),
         }
+    }
+
+    /// Refuses a key that was good lately and is not any more.
+    pub async fn confirm(&self, db: &Db) -> Result<()> {
+        let unconfirmed = self.key()?.unconfirmed.as_ref();
+        if unconfirmed.is_none() {
+            return Ok(());
+        }
+        let conn = db.connection().await?;
+        let confirmed = remembered::confirm(&conn, &[unconfirmed]).await?;
+        confirmed.into_iter().collect()
     }
 
     /// The user with the token, or the user an access key acts for.

@@ -90,6 +90,18 @@ pub struct KeyRow {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
+impl KeyRow {
+    /// Whether what it may do is the same.
+    pub(super) fn is_as_good_as(&self, other: &Self) -> bool {
+        let of = |row: &Self| {
+            let limits =
+                [&row.permissions, &row.ip_whitelist, &row.allowed_agents].map(Clone::clone);
+            (row.id.clone(), row.org_id.clone(), row.user_id, limits)
+        };
+        of(self) == of(other)
+    }
+}
+
 /// A key to be.
 #[derive(Clone, Debug)]
 pub struct NewKey {
@@ -170,7 +182,8 @@ impl Finder {
     }
 }
 
-async fn find(mut conn: &Conn, sha256: &[u8]) -> QueryResult<Option<KeyRow>> {
+/// The unrevoked key with this digest.
+pub(super) async fn find(mut conn: &Conn, sha256: &[u8]) -> QueryResult<Option<KeyRow>> {
     api_keys::table
         .filter(api_keys::sha256.eq(sha256))
         .filter(api_keys::revoked_at.is_null())

@@ -14,6 +14,7 @@ pub mod memberships;
 pub mod organizations;
 mod passwords;
 pub mod refresh_tokens;
+pub mod remembered;
 pub mod rules;
 pub mod schema;
 pub mod tokens;

@@ -47,9 +47,13 @@ impl Authenticate {
             .clone();
         let authenticated = match &rule.access {
             AccessRule::Public(_) => Authenticated::Principal(Principal::Anonymous),
-            AccessRule::Credentials { schemes, .. } => {
+            AccessRule::Credentials {
+                schemes,
+                is_confirmed_later,
+                ..
+            } => {
                 self.authenticator
-                    .authenticate(schemes, &parts.headers, ip)
+                    .authenticate(schemes, *is_confirmed_later, &parts.headers, ip)
                     .await?
             }
         };

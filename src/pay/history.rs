@@ -120,13 +120,18 @@ pub(super) async fn write(
     told: &[(Subject<'_>, Vec<(What, Value)>)],
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
+    events::append(conn, &events(told), now).await
+}
+
+/// What is said of it in the streams.
+pub(super) fn events(told: &[(Subject<'_>, Vec<(What, Value)>)]) -> Vec<NewEvent> {
     let mut events = Vec::new();
     for (subject, happened) in told {
         for (what, data) in happened {
             events.extend(announced(*subject, *what, data));
         }
     }
-    events::append(conn, &events, now).await
+    events
 }
 
 /// The history of a transaction of the paying organisation, oldest first: what its stream says of it.

@@ -10,14 +10,9 @@ use diesel::{
     QueryResult,
     sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz},
 };
-use diesel_async::RunQueryDsl;
-use futures_util::try_join;
 
 use crate::{
-    db::{
-        Conn,
-        prepared::{column, prepared},
-    },
+    db::{Conn, prepared::column, write::Write},
     ids,
 };
 
@@ -201,51 +196,38 @@ pub async fn post(
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     let head = chain::lock(conn, org_id).await?;
-    extend(conn, org_id, head, postings, now).await
+    extend(org_id, head, postings, now).run(conn).await?;
+    Ok(())
 }
 
-/// [`post`] with the head of the chain locked before.
-pub async fn extend(
-    conn: &Conn,
-    org_id: &str,
+/// [`post`] with the head of the chain locked before, still to be written.
+pub fn extend<'a>(
+    org_id: &'a str,
     mut head: Head,
-    postings: &[Posting],
+    postings: &'a [Posting],
     now: DateTime<Utc>,
-) -> QueryResult<()> {
+) -> Write<'a> {
+    // The order of writing is the order in which balances follow one another.
+    const EXTEND: &str = "WITH written AS (INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash, \
+        currency, amount_minor, from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) \
+        SELECT $1, $2, j.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::bigint[], \
+        $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::bigint[]) \
+        AS j (id, kind, transaction_id, chain_seq, chain_hash, currency, amount_minor, from_account, from_wallet_id, \
+        from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) ORDER BY j.chain_seq) \
+        UPDATE ledger_heads SET chain_seq = $17, chain_hash = $18 WHERE org_id = $1";
     let links: Vec<Head> = postings
         .iter()
         .map(|posting| head.add(org_id, posting, now))
         .collect();
-    try_join!(
-        insert(conn, org_id, postings, &links, now),
-        chain::store(conn, org_id, &head)
-    )?;
-    Ok(())
-}
-
-async fn insert(
-    mut conn: &Conn,
-    org_id: &str,
-    postings: &[Posting],
-    links: &[Head],
-    now: DateTime<Utc>,
-) -> QueryResult<usize> {
-    // The order of writing is the order in which balances follow one another.
-    const INSERT: &str = "INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash, currency, \
-        amount_minor, from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) \
-        SELECT $1, $2, j.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::bigint[], \
-        $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::bigint[]) \
-        AS j (id, kind, transaction_id, chain_seq, chain_hash, currency, amount_minor, from_account, from_wallet_id, \
-        from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) ORDER BY j.chain_seq";
-    prepared(INSERT, |query| {
+    Write::new(EXTEND, |query| {
         query
             .bind::<Text, _>(org_id)
             .bind::<Timestamptz, _>(now)
             .bind::<Array<Text>, _>(column(postings, |row| &row.id))
             .bind::<Array<Text>, _>(column(postings, |row| row.kind))
             .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.transaction_id.as_ref()))
-            .bind::<Array<BigInt>, _>(column(links, |link| link.seq))
-            .bind::<Array<Binary>, _>(column(links, |link| link.hash.as_slice()))
+            .bind::<Array<BigInt>, _>(column(&links, |link| link.seq))
+            .bind::<Array<Binary>, _>(Vec::from_iter(links.into_iter().map(|link| link.hash)))
             .bind::<Array<Text>, _>(column(postings, |row| &row.currency))
             .bind::<Array<BigInt>, _>(column(postings, |row| row.amount_minor))
             .bind::<Array<Text>, _>(column(postings, |row| row.from.account))
@@ -255,9 +237,9 @@ async fn insert(
             .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.to_org_id.as_ref()))
             .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.to.wallet_id.as_ref()))
             .bind::<Array<Nullable<BigInt>>, _>(column(postings, |row| row.to.balance_minor))
+            .bind::<BigInt, _>(head.seq)
+            .bind::<Binary, _>(head.hash)
     })
-    .execute(&mut conn)
-    .await
 }
 
 #[cfg(test)]

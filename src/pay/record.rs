@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, Utc};
-use futures_util::try_join;
 use serde_json::{Value, json};
 
 use crate::{
-    db::Conn,
+    db::{
+        Conn,
+        write::{self, Write},
+    },
     error::{Error, Result},
+    events::{self, NewEvent},
     ids,
     proto::pulpo::pay::v1 as pb,
 };
@@ -16,7 +19,6 @@ use crate::{
 use super::{
     compliance::{self, Prediction, Status},
     decision::{self, PolicySnapshot, Reason, Verdict},
-    engine::book::Book,
     escrow::{self, EscrowRow},
     history::{self, Subject, What},
     request::Payment,
@@ -112,30 +114,43 @@ fn answered(status: &'static str) -> &'static str {
     }
 }
 
-/// Stores new payments of an organisation with their outcomes, in their order, moves their money, and words the answers.
-pub(super) async fn store(
-    conn: &Conn,
-    org_id: &str,
-    outcomes: &[Outcome<'_>],
-    book: &Book<'_>,
+/// Decided payments of an organisation, in their order, as they are stored.
+pub(super) struct Records<'o> {
+    org_id: &'o str,
+    outcomes: &'o [Outcome<'o>],
+    decided: Vec<AuthorizationRow>,
+    events: Vec<NewEvent>,
     now: DateTime<Utc>,
-) -> Result<Vec<pb::RequestPaymentResponse>> {
-    if outcomes.is_empty() {
-        return Ok(Vec::new());
+}
+
+impl<'o> Records<'o> {
+    pub(super) fn new(org_id: &'o str, outcomes: &'o [Outcome<'o>], now: DateTime<Utc>) -> Self {
+        Self {
+            org_id,
+            outcomes,
+            decided: outcomes.iter().map(authorization).collect(),
+            events: said(outcomes, None),
+            now,
+        }
     }
-    let authorizations: Vec<AuthorizationRow> = outcomes.iter().map(authorization).collect();
-    let rows = outcomes.iter().zip(&authorizations).map(new_transaction);
-    let rows = rows.collect::<Result<Vec<_>>>()?;
-    // Statements that are joined are sent together; what refers to the transactions is checked when all is written.
-    try_join!(
-        async { Ok(transactions::insert_all(conn, org_id, &rows, now).await?) },
-        tell(conn, org_id, outcomes, None, now),
-        book.store(conn),
-    )?;
-    let replies = outcomes.iter().zip(authorizations);
-    Ok(replies
-        .map(|(outcome, decided)| reply(outcome, decided))
-        .collect())
+
+    /// What the requests are answered.
+    pub(super) fn replies(&self) -> impl Iterator<Item = pb::RequestPaymentResponse> {
+        let decided = self.outcomes.iter().zip(&self.decided);
+        decided.map(|(outcome, decided)| reply(outcome, decided.clone()))
+    }
+
+    /// Transactions, histories and outbox, what is held, and what the prechecks found.
+    pub(super) fn writes(&self) -> Result<Vec<Write<'_>>> {
+        if self.outcomes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.outcomes.iter().zip(&self.decided);
+        let rows = rows.map(new_transaction).collect::<Result<Vec<_>>>()?;
+        let mut writes = vec![transactions::insert_all(self.org_id, &rows, self.now)];
+        writes.extend(told(self.org_id, self.outcomes, &self.events, self.now)?);
+        Ok(writes)
+    }
 }
 
 fn new_transaction<'o>(
@@ -180,46 +195,39 @@ pub(super) async fn revise(
     let of = (outcome.org_id, outcome.transaction_id.as_str());
     transitions::revise(conn, of, &revision, &authorization).await?;
     let outcomes = std::slice::from_ref(outcome);
-    tell(conn, outcome.org_id, outcomes, Some(approval), outcome.now).await?;
+    let events = said(outcomes, Some(approval));
+    write::run_all(conn, told(outcome.org_id, outcomes, &events, outcome.now)?).await?;
     Ok(reply(outcome, authorization))
 }
 
-/// Writes histories and outbox, what is held, and what the prechecks found.
-async fn tell(
-    conn: &Conn,
-    org_id: &str,
-    outcomes: &[Outcome<'_>],
-    approval: Option<&Value>,
-    now: DateTime<Utc>,
-) -> Result<()> {
+fn said(outcomes: &[Outcome<'_>], approval: Option<&Value>) -> Vec<NewEvent> {
     let told: Vec<_> = outcomes
         .iter()
         .map(|outcome| (outcome.subject(), happened(outcome, approval)))
         .collect();
-    let hold = async {
-        let held = outcomes
-            .iter()
-            .filter_map(|outcome| outcome.escrow.as_ref());
-        for escrow in held {
-            escrow::insert(conn, escrow).await?;
-        }
-        Ok(())
+    history::events(&told)
+}
+
+/// Histories and outbox, what is held, and what the prechecks found.
+fn told<'o>(
+    org_id: &'o str,
+    outcomes: &'o [Outcome<'o>],
+    events: &'o [NewEvent],
+    now: DateTime<Utc>,
+) -> Result<Vec<Write<'o>>> {
+    let of_outcome = |outcome: &'o Outcome<'o>| {
+        let made = outcome.prediction.as_ref()?;
+        Some((outcome.transaction_id.as_str(), made))
     };
-    let predictions: Vec<_> = outcomes
+    let predictions: Vec<_> = outcomes.iter().filter_map(of_outcome).collect();
+    let held: Vec<&EscrowRow> = outcomes
         .iter()
-        .filter_map(|outcome| {
-            Some((
-                outcome.transaction_id.as_str(),
-                outcome.prediction.as_ref()?,
-            ))
-        })
+        .filter_map(|outcome| outcome.escrow.as_ref())
         .collect();
-    try_join!(
-        async { Ok(history::write(conn, &told, now).await?) },
-        hold,
-        compliance::store_all(conn, org_id, &predictions, now),
-    )?;
-    Ok(())
+    let mut writes = vec![events::insert_all(events, now)];
+    writes.extend((!held.is_empty()).then(|| escrow::insert_all(&held)));
+    writes.extend(compliance::store_all(org_id, &predictions, now)?);
+    Ok(writes)
 }
 
 /// What a payment would be answered.

@@ -84,17 +84,26 @@ pub(super) async fn request_payment(
     request: pb::RequestPaymentRequest,
     started: Instant,
 ) -> Result<pb::RequestPaymentResponse> {
-    let org_id = caller.org_id()?;
+    match ask(caller, request, started) {
+        Ok(ask) => pay.engine.ask(caller.org_id()?, ask).await?,
+        Err(error) => {
+            caller.confirm(&pay.db).await?;
+            Err(error)
+        }
+    }
+}
+
+fn ask(caller: &Caller, request: pb::RequestPaymentRequest, started: Instant) -> Result<Ask> {
     if !request.requesting_agent_id.is_empty() {
         caller.require_agent(&request.requesting_agent_id)?;
     }
-    let (payment, keyed) = read(org_id, request)?;
-    let ask = Ask {
+    let (payment, keyed) = read(caller.org_id()?, request)?;
+    Ok(Ask {
         payment,
         keyed,
+        unconfirmed: caller.key()?.unconfirmed.clone(),
         started,
-    };
-    pay.engine.ask(org_id, ask).await?
+    })
 }
 
 /// Checks the request, and names every fault.

@@ -11,7 +11,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    db::Conn,
+    db::{Conn, write},
     error::{Error, Result},
     idempotency::{self, Keyed},
     identity::Caller,
@@ -28,6 +28,7 @@ use super::{
     request::Payment,
     transactions::{AuthorizationRow, TransactionRow},
     transitions::{self, Denied},
+    wallets,
 };
 
 /// How long a payment waits for a human.
@@ -95,7 +96,9 @@ async fn approve(
                 Book::read(conn, &pay.rules, org_id, payments, Read::Locked, now).await?;
             let outcome = book.decide(0, Some(&row.id), started)?;
             let reply = record::revise(conn, &outcome, &approval).await?;
-            book.store(conn).await?;
+            write::run_all(conn, book.writes()?)
+                .await
+                .map_err(wallets::conflict)?;
             let reply = pb::ApprovePaymentResponse {
                 transaction_id: reply.transaction_id,
                 status: reply.status,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    db::Conn,
+    db::{Conn, write},
     error::{Error, Result},
 };
 
@@ -164,7 +164,8 @@ pub(super) async fn apply(
         .into_iter()
         .flatten()
         .collect();
-    wallet_rows::store(conn, &changed).await?;
+    let changed = wallet_rows::store(changed.iter().collect());
+    write::run_all(conn, changed.into_iter().collect()).await?;
     ledger::post(conn, of.0, &[posting], now).await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Transactions as rows: what was requested, what was decided, what happened.
 
-use std::io::Write;
+use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -17,6 +17,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        write::Write,
     },
     proto::pulpo::{pay::v1 as pb, r#type::v1::Json as JsonMessage},
 };
@@ -208,13 +209,12 @@ impl From<AuthorizationRow> for pb::AuthorizationRecord {
     }
 }
 
-/// Stores transactions of an organisation in their order.
-pub async fn insert_all(
-    mut conn: &Conn,
-    org_id: &str,
-    rows: &[NewTransaction<'_>],
+/// New transactions of an organisation, in their order.
+pub fn insert_all<'a>(
+    org_id: &'a str,
+    rows: &[NewTransaction<'a>],
     now: DateTime<Utc>,
-) -> QueryResult<usize> {
+) -> Write<'a> {
     // The totals travel as text: they have more digits than an integer.
     const INSERT: &str = "INSERT INTO transactions (org_id, created_at, id, requesting_agent_id, counterparty_agent_id, \
         counterparty_org_id, amount_minor, currency, tx_type, category, description, reference_id, metadata, status, policy_version_id, \
@@ -232,7 +232,7 @@ pub async fn insert_all(
     let counted = |row: &NewTransaction<'_>| row.counted.map(|counted| counted.at);
     let total =
         |row: &NewTransaction<'_>| row.counted.map(|counted| counted.total_minor.to_string());
-    prepared(INSERT, |query| {
+    Write::new(INSERT, |query| {
         query
             .bind::<Text, _>(org_id)
             .bind::<Timestamptz, _>(now)
@@ -249,24 +249,22 @@ pub async fn insert_all(
             .bind::<Array<Text>, _>(column(rows, |row| row.metadata))
             .bind::<Array<Text>, _>(column(rows, |row| row.status))
             .bind::<Array<Nullable<BigInt>>, _>(column(rows, |row| row.policy_version_id))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.escrow_terms.as_ref()))
+            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.escrow_terms.clone()))
             .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.settled_at))
             .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, counted))
             .bind::<Array<Nullable<Text>>, _>(column(rows, total))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.authorization.id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.authorization.decision))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.authorization.reason_code))
+            .bind::<Array<Text>, _>(column(rows, |row| row.authorization.id.as_str()))
+            .bind::<Array<Text>, _>(column(rows, |row| row.authorization.decision.as_str()))
+            .bind::<Array<Text>, _>(column(rows, |row| row.authorization.reason_code.as_str()))
             .bind::<Array<Nullable<Text>>, _>(column(rows, |row| {
-                row.authorization.reason_detail.as_ref()
+                row.authorization.reason_detail.as_deref()
             }))
             .bind::<Array<Nullable<Text>>, _>(column(rows, |row| {
-                row.authorization.compliance_status.as_ref()
+                row.authorization.compliance_status.as_deref()
             }))
             .bind::<Array<BigInt>, _>(column(rows, |row| row.authorization.processing_time_ms))
             .bind::<Array<Timestamptz>, _>(column(rows, |row| row.authorization.created_at))
     })
-    .execute(&mut conn)
-    .await
 }
 
 /// The transaction, if the organisation pays or receives it.

@@ -10,6 +10,7 @@ use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryResult,
     SelectableHelper,
     prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
     sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
@@ -18,6 +19,8 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        transaction,
+        write::Write,
     },
     error::{Error, Result},
     ids,
@@ -216,57 +219,60 @@ async fn load(
     Ok(rows.into_iter().map(keyed).collect())
 }
 
-/// Stores new wallets; says how many: an agent may have got one meanwhile.
-pub async fn insert_all(mut conn: &Conn, rows: &[WalletRow]) -> QueryResult<usize> {
+/// What came of [`insert_all`] beside others: the transaction begins anew when an agent got its wallet meanwhile.
+pub fn conflict(error: DieselError) -> Error {
+    match &error {
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some("wallets_agent_currency_key") =>
+        {
+            transaction::again("a wallet was opened by another request")
+        }
+        _ => error.into(),
+    }
+}
+
+/// New wallets.
+pub fn insert_all(rows: Vec<&WalletRow>) -> Option<Write<'_>> {
     const INSERT: &str = "INSERT INTO wallets (org_id, id, agent_id, currency, available_minor, held_minor, lifetime_sent_minor, \
         lifetime_received_minor, last_transaction_at, created_at, updated_at) SELECT w.* \
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
         $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]) AS w (org_id, id, agent_id, currency, available_minor, held_minor, \
         sent_minor, received_minor, last_transaction_at, created_at, updated_at) \
-        ORDER BY org_id, agent_id, currency ON CONFLICT (org_id, agent_id, currency) DO NOTHING";
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    prepared(INSERT, |query| {
+        ORDER BY org_id, agent_id, currency";
+    let write = Write::new(INSERT, |query| {
         query
-            .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.agent_id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.currency))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.available_minor))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.held_minor))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_sent_minor))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_received_minor))
-            .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.last_transaction_at))
-            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.created_at))
-            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.updated_at))
-    })
-    .execute(&mut conn)
-    .await
+            .bind::<Array<Text>, _>(column(&rows, |row| row.org_id.as_str()))
+            .bind::<Array<Text>, _>(column(&rows, |row| row.id.as_str()))
+            .bind::<Array<Text>, _>(column(&rows, |row| row.agent_id.as_str()))
+            .bind::<Array<Text>, _>(column(&rows, |row| row.currency.as_str()))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.available_minor))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.held_minor))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_sent_minor))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_received_minor))
+            .bind::<Array<Nullable<Timestamptz>>, _>(column(&rows, |row| row.last_transaction_at))
+            .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.created_at))
+            .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.updated_at))
+    });
+    (!rows.is_empty()).then_some(write)
 }
 
-/// Writes the balances of locked wallets.
-pub async fn store(mut conn: &Conn, rows: &[WalletRow]) -> QueryResult<()> {
+/// The balances of locked wallets.
+pub fn store(rows: Vec<&WalletRow>) -> Option<Write<'_>> {
     const UPDATE: &str = "UPDATE wallets w SET available_minor = v.available_minor, held_minor = v.held_minor, \
         lifetime_sent_minor = v.sent_minor, lifetime_received_minor = v.received_minor, last_transaction_at = v.at, updated_at = v.at \
         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[]) \
         AS v (org_id, id, available_minor, held_minor, sent_minor, received_minor, at) WHERE w.org_id = v.org_id AND w.id = v.id";
-    if rows.is_empty() {
-        return Ok(());
-    }
-    prepared(UPDATE, |query| {
+    let write = Write::new(UPDATE, |query| {
         query
-            .bind::<Array<Text>, _>(column(rows, |row| &row.org_id))
-            .bind::<Array<Text>, _>(column(rows, |row| &row.id))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.available_minor))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.held_minor))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_sent_minor))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.lifetime_received_minor))
-            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.updated_at))
-    })
-    .execute(&mut conn)
-    .await?;
-    Ok(())
+            .bind::<Array<Text>, _>(column(&rows, |row| row.org_id.as_str()))
+            .bind::<Array<Text>, _>(column(&rows, |row| row.id.as_str()))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.available_minor))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.held_minor))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_sent_minor))
+            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_received_minor))
+            .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.updated_at))
+    });
+    (!rows.is_empty()).then_some(write)
 }
 
 /// Stores the wallet unless the agent has one in that currency; says whether it did.

@@ -25,4 +25,5 @@ mod jobs;
 mod operation;
 mod pulse;
 mod support;
+mod transactions;
 mod workspace;

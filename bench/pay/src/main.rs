@@ -46,7 +46,8 @@ struct Options {
     only: String,
 }
 
-#[tokio::main]
+/// One thread makes the load, as in `pgbench`: it shares the processors with what it measures.
+#[tokio::main(worker_threads = 1)]
 async fn main() -> Result<()> {
     let options = Options::parse();
     let results = options.results.clone();

@@ -12,6 +12,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        write::Write,
     },
     error::{Error, Result},
     ids,
@@ -69,12 +70,11 @@ pub struct PredictionRow {
 }
 
 /// Stores predictions of an organisation beside their payments, which must be there.
-pub async fn store_all(
-    mut conn: &Conn,
-    org_id: &str,
-    predictions: &[(&str, &Prediction)],
+pub fn store_all<'a>(
+    org_id: &'a str,
+    predictions: &[(&'a str, &'a Prediction)],
     now: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<Option<Write<'a>>> {
     // An array of arrays would have to be even, so the jurisdictions, which have no commas, are joined.
     const INSERT: &str = "INSERT INTO compliance_predictions (org_id, rules_version, created_at, id, transaction_id, agent_id, jurisdictions, \
         verdict, needs_human, confidence_percent, findings, processing_time_us) \
@@ -84,7 +84,7 @@ pub async fn store_all(
         WITH ORDINALITY AS p (id, transaction_id, agent_id, jurisdictions, verdict, needs_human, confidence_percent, findings, \
         processing_time_us, place) ORDER BY p.place";
     let Some((_, first)) = predictions.first() else {
-        return Ok(());
+        return Ok(None);
     };
     let findings = predictions
         .iter()
@@ -92,14 +92,14 @@ pub async fn store_all(
     let findings: Vec<Value> = findings
         .collect::<Result<_, _>>()
         .map_err(Error::internal)?;
-    prepared(INSERT, |query| {
+    Ok(Some(Write::new(INSERT, |query| {
         query
             .bind::<Text, _>(org_id)
-            .bind::<Text, _>(&first.rules_version)
+            .bind::<Text, _>(first.rules_version.as_str())
             .bind::<Timestamptz, _>(now)
             .bind::<Array<Text>, _>(column(predictions, |_| ids::sortable("cmp")))
             .bind::<Array<Text>, _>(column(predictions, |(transaction_id, _)| *transaction_id))
-            .bind::<Array<Text>, _>(column(predictions, |(_, made)| &made.agent_id))
+            .bind::<Array<Text>, _>(column(predictions, |(_, made)| made.agent_id.as_str()))
             .bind::<Array<Text>, _>(column(predictions, |(_, made)| {
                 made.jurisdictions.join(",")
             }))
@@ -112,10 +112,7 @@ pub async fn store_all(
             }))
             .bind::<Array<Jsonb>, _>(findings)
             .bind::<Array<BigInt>, _>(column(predictions, |(_, made)| made.processing_time_us))
-    })
-    .execute(&mut conn)
-    .await?;
-    Ok(())
+    })))
 }
 
 #[derive(QueryableByName)]

@@ -1,25 +1,27 @@
 //! One group, in the caller's transaction.
 
 use chrono::{DateTime, Utc};
+use futures_util::try_join;
 use prost::Message;
 
 use crate::{
-    db::Conn,
+    db::{Conn, transaction, write::Write},
     error::Result,
     idempotency::{self, Keyed},
-    proto::pulpo::pay::v1 as pb,
+    identity::remembered,
 };
 
 use super::{
     super::{
         compliance::RuleBook,
-        record::{self, Outcome},
+        record::{Outcome, Records},
+        wallets,
     },
     Answer, Ask,
     book::{Book, Read},
 };
 
-/// Decides requests of an organisation in their order, and writes what was decided. What was answered before under a key
+/// Decides requests of an organisation in their order, writes what was decided, and commits. What was answered before under a key
 /// is answered again.
 pub(super) async fn decide(
     conn: &mut Conn,
@@ -31,19 +33,28 @@ pub(super) async fn decide(
     let keyed: Vec<Option<&Keyed>> = asks.iter().map(|ask| ask.keyed.as_ref()).collect();
     let replayed = idempotency::replay_all(conn, &keyed, now).await?;
     let is_new = |place: usize| matches!(replayed.get(place), Some(Ok(None)));
-    let new: Vec<&Ask> = (0..)
-        .zip(asks)
-        .filter_map(|(place, ask)| is_new(place).then_some(ask))
-        .collect();
+    let (new, old): (Vec<_>, Vec<_>) = asks
+        .iter()
+        .enumerate()
+        .partition(|(place, _)| is_new(*place));
+    let [new, old] = [new, old].map(|asks| Vec::from_iter(asks.into_iter().map(|(_, ask)| ask)));
+    let mut confirmed = confirm(conn, &old).await?.into_iter();
     let mut decided = decide_new(conn, rules, org_id, &new, now)
         .await?
         .into_iter();
-    let answers = replayed.into_iter().filter_map(|replayed| match replayed {
-        Ok(Some(first)) => Some(Ok(first)),
-        Ok(None) => decided.next(),
-        Err(error) => Some(Err(error)),
-    });
+    let answers = replayed
+        .into_iter()
+        .filter_map(|replayed| match replayed.transpose() {
+            None => decided.next(),
+            Some(first) => confirmed.next().map(|confirmed| confirmed.and(first)),
+        });
     Ok(answers.collect())
+}
+
+/// Whether the keys with which it is asked are still good.
+async fn confirm(conn: &Conn, asks: &[&Ask]) -> Result<Vec<Result<()>>> {
+    let keys: Vec<_> = asks.iter().map(|ask| ask.unconfirmed.as_ref()).collect();
+    remembered::confirm(conn, &keys).await
 }
 
 async fn decide_new(
@@ -57,11 +68,16 @@ async fn decide_new(
         return Ok(Vec::new());
     }
     let payments = asks.iter().map(|ask| &ask.payment).collect();
-    let mut book = Book::read(conn, rules, org_id, payments, Read::Locked, now).await?;
+    let reader: &Conn = conn;
+    let (mut book, confirmed) = try_join!(
+        Book::read(reader, rules, org_id, payments, Read::Locked, now),
+        confirm(reader, asks)
+    )?;
     let mut outcomes: Vec<Outcome<'_>> = Vec::with_capacity(asks.len());
     let mut refused: Vec<Option<Answer>> = Vec::with_capacity(asks.len());
-    for (place, ask) in asks.iter().enumerate() {
-        refused.push(match book.decide(place, None, ask.started) {
+    for ((place, ask), confirmed) in asks.iter().enumerate().zip(confirmed) {
+        let decided = confirmed.and_then(|()| book.decide(place, None, ask.started));
+        refused.push(match decided {
             Ok(outcome) => {
                 outcomes.push(outcome);
                 None
@@ -69,27 +85,28 @@ async fn decide_new(
             Err(error) => Some(Err(error)),
         });
     }
-    let replies = record::store(conn, org_id, &outcomes, &book, now).await?;
-    let mut replies = replies.into_iter().map(Ok);
+    let records = Records::new(org_id, &outcomes, now);
+    let mut replies = records.replies().map(Ok);
     let answers: Vec<Answer> = refused
         .into_iter()
         .filter_map(|refused| refused.or_else(|| replies.next()))
         .collect();
-    keep(conn, asks, &answers).await?;
+    let mut writes = records.writes()?;
+    writes.extend(book.writes()?);
+    writes.extend(keep(asks, &answers));
+    if !writes.is_empty() {
+        transaction::write_and_commit(conn, writes)
+            .await
+            .map_err(wallets::conflict)?;
+    }
     Ok(answers)
 }
 
-/// Keeps the answers under their keys; a request that failed gives its key back.
-async fn keep(conn: &Conn, asks: &[&Ask], answers: &[Answer]) -> Result<()> {
-    let (mut kept, mut released) = (Vec::new(), Vec::new());
-    for (ask, answer) in asks.iter().zip(answers) {
-        let Some(keyed) = &ask.keyed else { continue };
-        match answer {
-            Ok(reply) => kept.push((keyed, pb::RequestPaymentResponse::encode_to_vec(reply))),
-            Err(_) => released.push(keyed),
-        }
-    }
-    idempotency::keep_all(conn, &kept).await?;
-    idempotency::release_all(conn, &released).await?;
-    Ok(())
+/// The answers under their keys; the key of a request that failed stays without one.
+fn keep<'a>(asks: &[&'a Ask], answers: &[Answer]) -> Option<Write<'a>> {
+    let keyed = asks.iter().zip(answers).filter_map(|(ask, answer)| {
+        let (keyed, reply) = (ask.keyed.as_ref()?, answer.as_ref().ok()?);
+        Some((keyed, reply.encode_to_vec()))
+    });
+    idempotency::keep_all(keyed.collect())
 }

@@ -12,13 +12,7 @@
 pub(super) mod book;
 mod group;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     app::App,
@@ -26,6 +20,7 @@ use crate::{
     db::{Conn, Db},
     error::{Error, Kind, Result},
     idempotency::Keyed,
+    identity::remembered::Unconfirmed,
     lanes::{self, Lanes, Work},
     proto::pulpo::pay::v1 as pb,
 };
@@ -39,6 +34,8 @@ const GROUP_MAX: usize = 128;
 pub(super) struct Ask {
     pub(super) payment: Payment,
     pub(super) keyed: Option<Keyed>,
+    /// The key it came with, when that is still to be confirmed.
+    pub(super) unconfirmed: Option<Unconfirmed>,
     /// When it came in, for the measured time.
     pub(super) started: Instant,
 }
@@ -62,20 +59,14 @@ impl Engine {
         })
     }
 
-    /// Decides a group in one transaction; also says whether nothing of it was committed for sure.
-    async fn together(&self, org_id: &str, asks: &[Ask]) -> (Result<Vec<Answer>>, bool) {
+    /// Decides a group in one transaction. After an error nothing of it was committed, unless the database was lost.
+    async fn together(&self, org_id: &str, asks: &[Ask]) -> Result<Vec<Answer>> {
         let now = self.clock.now();
-        let is_decided = AtomicBool::new(false);
-        let answers = self
-            .db
+        self.db
             .transaction("pay_request_payments", async |conn: &mut Conn| {
-                is_decided.store(false, Ordering::Relaxed);
-                let answers = group::decide(conn, &self.rules, org_id, asks, now).await?;
-                is_decided.store(true, Ordering::Relaxed);
-                Ok(answers)
+                group::decide(conn, &self.rules, org_id, asks, now).await
             })
-            .await;
-        (answers, !is_decided.into_inner())
+            .await
     }
 
     /// Each request in a transaction of its own, until the database is gone.
@@ -91,7 +82,6 @@ impl Engine {
                 None => self
                     .together(org_id, std::slice::from_ref(ask))
                     .await
-                    .0
                     .and_then(only),
             });
         }
@@ -123,10 +113,9 @@ impl Work for Engine {
     }
 
     async fn run(&self, org_id: &str, asks: Vec<Ask>) -> Vec<Answer> {
-        let (answers, is_undone) = self.together(org_id, &asks).await;
-        match answers {
+        match self.together(org_id, &asks).await {
             Ok(answers) => answers,
-            Err(error) if is_undone && asks.len() > 1 && error.kind != Kind::Unavailable => {
+            Err(error) if asks.len() > 1 && error.kind != Kind::Unavailable => {
                 tracing::warn!(%error, requests = asks.len(), "a group of payments was refused; each is tried alone");
                 self.alone(org_id, &asks).await
             }

@@ -17,5 +17,5 @@ mod terms;
 mod verbs;
 
 pub(super) use change::lapse;
-pub(super) use rows::{EscrowRow, find, insert, is_due};
+pub(super) use rows::{EscrowRow, find, insert_all, is_due};
 pub(super) use terms::Terms;

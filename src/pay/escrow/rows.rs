@@ -1,12 +1,16 @@
 //! Escrows as rows.
 
 use chrono::{DateTime, Utc};
-use diesel::{pg::Pg, prelude::*};
+use diesel::{
+    pg::Pg,
+    prelude::*,
+    sql_types::{Array, BigInt, Jsonb, Text, Timestamptz},
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use crate::{
-    db::Conn,
+    db::{Conn, prepared::column, write::Write},
     error::{Error, Result},
     ids,
     proto::pulpo::{pay::v1 as pb, r#type::v1::Json},
@@ -24,7 +28,7 @@ use super::{
 };
 
 /// An escrow.
-#[derive(Clone, Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Clone, Debug, Queryable, Selectable, AsChangeset)]
 #[diesel(table_name = escrows, check_for_backend(Pg), primary_key(org_id, id), treat_none_as_null = true)]
 pub(in crate::pay) struct EscrowRow {
     /// The paying organisation.
@@ -134,13 +138,23 @@ impl TryFrom<EscrowRow> for pb::Escrow {
     }
 }
 
-/// Stores a new escrow.
-pub(in crate::pay) async fn insert(mut conn: &Conn, row: &EscrowRow) -> QueryResult<()> {
-    diesel::insert_into(escrows::table)
-        .values(row)
-        .execute(&mut conn)
-        .await?;
-    Ok(())
+/// New escrows.
+pub(in crate::pay) fn insert_all<'a>(rows: &[&'a EscrowRow]) -> Write<'a> {
+    const INSERT: &str = "INSERT INTO escrows (org_id, id, transaction_id, amount_minor, currency, status, release_conditions, held_at, \
+        expires_at) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::jsonb[], \
+        $8::timestamptz[], $9::timestamptz[])";
+    Write::new(INSERT, |query| {
+        query
+            .bind::<Array<Text>, _>(column(rows, |row| row.org_id.as_str()))
+            .bind::<Array<Text>, _>(column(rows, |row| row.id.as_str()))
+            .bind::<Array<Text>, _>(column(rows, |row| row.transaction_id.as_str()))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.amount_minor))
+            .bind::<Array<Text>, _>(column(rows, |row| row.currency.as_str()))
+            .bind::<Array<Text>, _>(column(rows, |row| row.status.as_str()))
+            .bind::<Array<Jsonb>, _>(column(rows, |row| &row.release_conditions))
+            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.held_at))
+            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.expires_at))
+    })
 }
 
 /// The escrow of a payment of the paying organisation.

@@ -4,13 +4,12 @@
 //! 1970`, and for each entry by its line a new line and `line|account|account_org_id|wallet id|currency|amount|balance
 //! after`. What is absent is empty; no value has a `|` in it.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryResult, QueryableByName,
-    result::Error as DieselError,
     sql_types::{BigInt, Binary, Text},
 };
 use diesel_async::RunQueryDsl;
@@ -148,22 +147,4 @@ pub async fn lock(mut conn: &Conn, org_id: &str) -> QueryResult<Head> {
     .execute(&mut conn)
     .await?;
     find().get_result(&mut conn).await
-}
-
-/// Writes the head that was locked.
-pub(super) async fn store(mut conn: &Conn, org_id: &str, head: &Head) -> QueryResult<()> {
-    const UPDATE: &str =
-        "UPDATE ledger_heads SET chain_seq = $2, chain_hash = $3 WHERE org_id = $1";
-    let updated = prepared(UPDATE, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<BigInt, _>(head.seq)
-            .bind::<Binary, _>(&head.hash)
-    })
-    .execute(&mut conn)
-    .await?;
-    match updated {
-        1 => Ok(()),
-        _ => Err(DieselError::NotFound),
-    }
 }

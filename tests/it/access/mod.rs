@@ -131,6 +131,7 @@ async fn check(
     let AccessRule::Credentials {
         schemes,
         permission,
+        ..
     } = &rule.access
     else {
         let got = call(channel, row.method, &request, None).await;

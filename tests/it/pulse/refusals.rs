@@ -232,6 +232,53 @@ async fn a_revoked_key_is_a_wrong_key() {
     desk.app.stop().await;
 }
 
+/// A payment does not look its key up again when it was good lately, but confirms it in its own transaction.
+#[tokio::test]
+async fn a_key_that_paid_and_was_revoked_pays_nothing_more() {
+    let desk = Desk::open().await;
+    let keyed = |key: &str| json!({"idempotency_key": key});
+    desk.pay(keyed("first")).await.expect_status(200);
+    let payments = "SELECT count(*) FROM transactions";
+    let revoked = [
+        json!({}),
+        keyed("first"),
+        keyed("second"),
+        json!({"amount": -1}),
+    ];
+    for (paid, over) in (2..).zip(revoked) {
+        desk.app.sql("UPDATE api_keys SET revoked_at = NULL").await;
+        desk.pay(json!({})).await.expect_status(200);
+        desk.app.sql("UPDATE api_keys SET revoked_at = now()").await;
+        for _ in 0..2 {
+            refused(&desk.pay(over.clone()).await, 401, "unauthorized");
+        }
+        assert_eq!(desk.app.sql_number(payments).await, paid, "{over}");
+    }
+    // What was asked for with the revoked key came to nothing, and its idempotency key is free.
+    desk.app.sql("UPDATE api_keys SET revoked_at = NULL").await;
+    desk.pay(keyed("second")).await.expect_status(200);
+    assert_eq!(desk.app.sql_number(payments).await, 6);
+    desk.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_whose_agents_were_changed_pays_for_those_of_now() {
+    let desk = Desk::open().await;
+    desk.pay(json!({})).await.expect_status(200);
+    desk.app
+        .sql("UPDATE api_keys SET allowed_agents = '{somebody-else}'")
+        .await;
+    let changed = desk.pay(json!({})).await;
+    assert_eq!(
+        (changed.status, changed.header("retry-after").is_empty()),
+        (503, false),
+        "{}",
+        changed.text
+    );
+    refused(&desk.pay(json!({})).await, 403, "forbidden");
+    desk.app.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_not_there() {
     let desk = Desk::open().await;

@@ -7,10 +7,9 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::try_join;
 
 use crate::{
-    db::{Conn, transaction},
+    db::{Conn, write::Write},
     error::{Error, Result},
     ids,
     pay::{
@@ -273,37 +272,26 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
-    /// Opens the wallets of those who are paid for the first time.
-    async fn open_wallets(&self, conn: &Conn) -> Result<()> {
-        let opened = self.rows(self.opened.iter());
-        match wallets::insert_all(conn, &opened).await? < opened.len() {
-            true => Err(transaction::again("a wallet was opened by another request")),
-            false => Ok(()),
-        }
-    }
-
-    /// Writes wallets and ledger.
-    pub(in crate::pay) async fn store(&self, conn: &Conn) -> Result<()> {
+    /// Wallets and ledger as they are now, to be written; [`wallets::conflict`] reads what becomes of it.
+    pub(in crate::pay) fn writes(&self) -> Result<Vec<Write<'_>>> {
         if self.postings.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let head = self.head.clone().ok_or_else(no_payment)?;
         // Those that are opened are opened with what they hold.
         let known = |key: &&WalletKey| !self.opened.contains(*key);
-        let changed = self.rows(self.changed.iter().filter(known));
-        let extend = ledger::extend(conn, self.org_id, head, &self.postings, self.now);
-        try_join!(
-            self.open_wallets(conn),
-            async { Ok(wallets::store(conn, &changed).await?) },
-            async { Ok(extend.await?) },
-        )?;
-        Ok(())
+        let opened = wallets::insert_all(self.rows(self.opened.iter()));
+        let changed = wallets::store(self.rows(self.changed.iter().filter(known)));
+        let extended = ledger::extend(self.org_id, head, &self.postings, self.now);
+        Ok(opened
+            .into_iter()
+            .chain(changed)
+            .chain([extended])
+            .collect())
     }
 
-    fn rows<'k>(&self, keys: impl Iterator<Item = &'k WalletKey>) -> Vec<WalletRow> {
-        keys.filter_map(|key| self.wallets.get(key))
-            .cloned()
-            .collect()
+    fn rows<'k>(&self, keys: impl Iterator<Item = &'k WalletKey>) -> Vec<&WalletRow> {
+        keys.filter_map(|key| self.wallets.get(key)).collect()
     }
 }
 

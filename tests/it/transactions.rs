@@ -1,0 +1,58 @@
+//! Writes that are committed in the trip that sends them.
+
+use diesel::sql_types::Integer;
+use pulpo::db::{Conn, Db, transaction::write_and_commit, write::Write};
+
+use crate::support::TestApp;
+
+/// A row with the transaction that wrote it. A divisor of 0 makes it fail.
+fn row(place: i32, divisor: i32) -> Write<'static> {
+    // A text of its own for each, so that each is prepared.
+    const INSERTS: [&str; 3] = [
+        "INSERT INTO written SELECT 0, pg_current_xact_id()::text, 1 / $1",
+        "INSERT INTO written SELECT 1, pg_current_xact_id()::text, 1 / $1",
+        "INSERT INTO written SELECT 2, pg_current_xact_id()::text, 1 / $1",
+    ];
+    let text = INSERTS[usize::try_from(place).unwrap()];
+    Write::new(text, |query| query.bind::<Integer, _>(divisor))
+}
+
+/// Writes three rows with these divisors.
+async fn write(db: &Db, divisors: [i32; 3]) -> bool {
+    let written = db.transaction("test", async |conn: &mut Conn| {
+        let rows = (0..)
+            .zip(divisors)
+            .map(|(place, divisor)| row(place, divisor));
+        Ok(write_and_commit(conn, rows.collect()).await?)
+    });
+    written.await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writes_and_their_commit_are_one_transaction_also_on_connections_that_know_neither() {
+    let app = TestApp::start().await;
+    app.sql("CREATE TABLE written (place int, xid text, n int)")
+        .await;
+    let mut rounds = 0;
+    for divisors in [[1, 1, 1], [0, 1, 1], [1, 0, 1], [1, 1, 0]] {
+        let is_good = !divisors.contains(&0);
+        for _ in 0..10 {
+            // A pool that never saw them, and then the same connection again.
+            let db = Db::new(&app.database_url(), 1);
+            for _ in 0..2 {
+                assert_eq!(write(&db, divisors).await, is_good);
+                rounds += i64::from(is_good);
+                // The connection is not in a transaction, and good for more.
+                assert!(write(&db, [1, 1, 1]).await);
+                rounds += 1;
+            }
+        }
+    }
+    let whole = "SELECT count(*) FROM (SELECT FROM written GROUP BY xid HAVING count(*) = 3 AND count(DISTINCT place) = 3) x";
+    assert_eq!(app.sql_number(whole).await, rounds);
+    assert_eq!(
+        app.sql_number("SELECT count(*) FROM written").await,
+        rounds * 3
+    );
+    app.stop().await;
+}
