@@ -19,6 +19,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        rows::Rows,
         write::{self, Write},
     },
     error::{Error, Result},
@@ -212,16 +213,14 @@ pub async fn keep<T: Message>(
 
 /// The answers under the keys taken by [`replay_all`], to be written with the effects.
 pub fn keep_all<'k>(kept: Vec<(&'k Keyed, Vec<u8>)>) -> Option<Write<'k>> {
-    const KEEP: &str = "UPDATE idempotency_keys AS k SET response = r.response FROM unnest($3::text[], $4::bytea[]) AS r (key, response) \
+    const KEEP: &str = "UPDATE idempotency_keys AS k SET response = r.response FROM {rows} \
         WHERE k.org_id = $1 AND k.scope = $2 AND k.key = r.key";
     let (first, _) = kept.as_slice().first()?;
-    let (org_id, scope) = (first.org_id.as_str(), first.scope);
-    let (keys, answers): (Vec<&Keyed>, Vec<Vec<u8>>) = kept.into_iter().unzip();
-    Some(Write::new(KEEP, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Text, _>(scope)
-            .bind::<Array<Text>, _>(column(&keys, |keyed| keyed.key.as_str()))
-            .bind::<Array<Binary>, _>(answers)
-    }))
+    let write = Rows::of(&kept)
+        .value::<Text, _>(first.org_id.as_str())
+        .value::<Text, _>(first.scope)
+        .column::<Text, _>("key", |(keyed, _)| keyed.key.as_str())
+        .column::<Binary, _>("response", |(_, answer)| answer.clone())
+        .write(KEEP);
+    Some(write)
 }

@@ -5,6 +5,7 @@
 pub mod builtin;
 pub mod migrate;
 pub mod prepared;
+pub mod rows;
 pub mod transaction;
 pub mod wake;
 pub mod write;

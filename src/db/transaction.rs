@@ -122,7 +122,7 @@ async fn commit(conn: &mut Conn) -> Result<()> {
 /// `COMMIT` is a prepared statement like the writes: a connection takes those in the order in which they are asked for,
 /// also when it sees one for the first time and has to prepare it before.
 pub async fn write_and_commit(conn: &mut Conn, writes: Vec<Write<'_>>) -> QueryResult<()> {
-    let commit = Write::new("COMMIT", |query| query);
+    let commit = Write::new("COMMIT");
     let all = writes.into_iter().chain([commit]);
     // Not interrupted in the middle for the sake of other tasks.
     let sent = unconstrained(join_all(all.map(|write| write.run(conn))));

@@ -3,23 +3,25 @@
 use diesel::{
     QueryResult,
     pg::Pg,
-    query_builder::{AstPass, QueryFragment, QueryId, SqlQuery},
+    query_builder::{AstPass, QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
 use futures_util::future::try_join_all;
 
-use super::{Conn, prepared::prepared};
+use super::Conn;
 
 /// A statement in SQL that writes rows, with its values, prepared once a connection.
 pub struct Write<'q>(Box<dyn QueryFragment<Pg> + Send + Sync + 'q>);
 
 impl<'q> Write<'q> {
-    /// A statement with a constant text; `bind` fills the query with its values.
-    pub fn new<Q>(text: &'static str, bind: impl FnOnce(SqlQuery) -> Q) -> Self
-    where
-        Q: QueryFragment<Pg> + Send + Sync + 'q,
-    {
-        Self(Box::new(prepared(text, bind)))
+    /// A statement without values.
+    pub fn new(text: &'static str) -> Self {
+        Self::of(diesel::sql_query(text))
+    }
+
+    /// A statement whose text is not made of data.
+    pub(super) fn of(statement: impl QueryFragment<Pg> + Send + Sync + 'q) -> Self {
+        Self(Box::new(statement))
     }
 
     /// Runs it; how many rows it wrote.

@@ -8,11 +8,11 @@ pub mod consumer;
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
-    sql_types::{Array, Text, Timestamptz},
+    sql_types::{Text, Timestamptz},
 };
 use serde::Serialize;
 
-use crate::db::{Conn, Topic, prepared::column, wake, write::Write};
+use crate::db::{Conn, Topic, rows::Rows, wake, write::Write};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,16 +41,13 @@ pub async fn append(conn: &Conn, new: &[NewEvent], now: DateTime<Utc>) -> QueryR
 /// The events, in their order, to be written in the running transaction, whose commit announces them.
 pub fn insert_all(new: &[NewEvent], now: DateTime<Utc>) -> Write<'_> {
     const INSERT: &str = "INSERT INTO events (created_at, org_id, kind, subject, payload) \
-        SELECT $1, e.org_id, e.kind, e.subject, e.payload::jsonb \
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
-        WITH ORDINALITY AS e (org_id, kind, subject, payload, place) ORDER BY e.place";
+        SELECT $1, r.org_id, r.kind, r.subject, r.payload::jsonb FROM {rows}";
     wake::note(Topic::Events);
-    Write::new(INSERT, |query| {
-        query
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(new, |event| &event.org_id))
-            .bind::<Array<Text>, _>(column(new, |event| event.kind))
-            .bind::<Array<Text>, _>(column(new, |event| &event.subject))
-            .bind::<Array<Text>, _>(column(new, |event| &event.payload))
-    })
+    Rows::of(new)
+        .value::<Timestamptz, _>(now)
+        .column::<Text, _>("org_id", |event| event.org_id.as_str())
+        .column::<Text, _>("kind", |event| event.kind)
+        .column::<Text, _>("subject", |event| event.subject.as_str())
+        .column::<Text, _>("payload", |event| event.payload.as_str())
+        .write(INSERT)
 }

@@ -8,11 +8,11 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
-    sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz},
+    sql_types::{BigInt, Binary, Nullable, Text, Timestamptz},
 };
 
 use crate::{
-    db::{Conn, prepared::column, write::Write},
+    db::{Conn, rows::Rows, write::Write},
     ids,
 };
 
@@ -208,38 +208,31 @@ pub fn extend<'a>(
     now: DateTime<Utc>,
 ) -> Write<'a> {
     // The order of writing is the order in which balances follow one another.
-    const EXTEND: &str = "WITH written AS (INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, chain_seq, chain_hash, \
-        currency, amount_minor, from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) \
-        SELECT $1, $2, j.* FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::bigint[], \
-        $10::text[], $11::text[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::bigint[]) \
-        AS j (id, kind, transaction_id, chain_seq, chain_hash, currency, amount_minor, from_account, from_wallet_id, \
-        from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor) ORDER BY j.chain_seq) \
-        UPDATE ledger_heads SET chain_seq = $17, chain_hash = $18 WHERE org_id = $1";
-    let links: Vec<Head> = postings
-        .iter()
-        .map(|posting| head.add(org_id, posting, now))
-        .collect();
-    Write::new(EXTEND, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(postings, |row| &row.id))
-            .bind::<Array<Text>, _>(column(postings, |row| row.kind))
-            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.transaction_id.as_ref()))
-            .bind::<Array<BigInt>, _>(column(&links, |link| link.seq))
-            .bind::<Array<Binary>, _>(Vec::from_iter(links.into_iter().map(|link| link.hash)))
-            .bind::<Array<Text>, _>(column(postings, |row| &row.currency))
-            .bind::<Array<BigInt>, _>(column(postings, |row| row.amount_minor))
-            .bind::<Array<Text>, _>(column(postings, |row| row.from.account))
-            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.from.wallet_id.as_ref()))
-            .bind::<Array<Nullable<BigInt>>, _>(column(postings, |row| row.from.balance_minor))
-            .bind::<Array<Text>, _>(column(postings, |row| row.to.account))
-            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.to_org_id.as_ref()))
-            .bind::<Array<Nullable<Text>>, _>(column(postings, |row| row.to.wallet_id.as_ref()))
-            .bind::<Array<Nullable<BigInt>>, _>(column(postings, |row| row.to.balance_minor))
-            .bind::<BigInt, _>(head.seq)
-            .bind::<Binary, _>(head.hash)
-    })
+    const EXTEND: &str = "WITH written AS (INSERT INTO ledger_journals (org_id, created_at, id, kind, transaction_id, currency, amount_minor, \
+        from_account, from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor, chain_seq, chain_hash) \
+        SELECT $1, $2, r.* FROM {rows}) UPDATE ledger_heads SET chain_seq = $3, chain_hash = $4 WHERE org_id = $1";
+    let link = |posting: &'a Posting| (posting, head.add(org_id, posting, now));
+    let links: Vec<(&Posting, Head)> = postings.iter().map(link).collect();
+    Rows::of(&links)
+        .value::<Text, _>(org_id)
+        .value::<Timestamptz, _>(now)
+        .value::<BigInt, _>(head.seq)
+        .value::<Binary, _>(head.hash)
+        .column::<Text, _>("id", |(row, _)| row.id.as_str())
+        .column::<Text, _>("kind", |(row, _)| row.kind)
+        .column::<Nullable<Text>, _>("transaction_id", |(row, _)| row.transaction_id.as_deref())
+        .column::<Text, _>("currency", |(row, _)| row.currency.as_str())
+        .column::<BigInt, _>("amount_minor", |(row, _)| row.amount_minor)
+        .column::<Text, _>("from_account", |(row, _)| row.from.account)
+        .column::<Nullable<Text>, _>("from_wallet_id", |(row, _)| row.from.wallet_id.as_deref())
+        .column::<Nullable<BigInt>, _>("from_balance_minor", |(row, _)| row.from.balance_minor)
+        .column::<Text, _>("to_account", |(row, _)| row.to.account)
+        .column::<Nullable<Text>, _>("to_org_id", |(row, _)| row.to_org_id.as_deref())
+        .column::<Nullable<Text>, _>("to_wallet_id", |(row, _)| row.to.wallet_id.as_deref())
+        .column::<Nullable<BigInt>, _>("to_balance_minor", |(row, _)| row.to.balance_minor)
+        .column::<BigInt, _>("chain_seq", |(_, link)| link.seq)
+        .column::<Binary, _>("chain_hash", |(_, link)| link.hash.clone())
+        .write(EXTEND)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        rows::Rows,
         write::Write,
     },
     proto::pulpo::{pay::v1 as pb, r#type::v1::Json as JsonMessage},
@@ -220,51 +221,41 @@ pub fn insert_all<'a>(
         counterparty_org_id, amount_minor, currency, tx_type, category, description, reference_id, metadata, status, policy_version_id, \
         escrow_terms, settled_at, counted_at, spent_total_minor, authorization_id, decision, reason_code, reason_detail, \
         compliance_status, processing_time_ms, decided_at) \
-        SELECT $1, $2, t.id, t.payer, t.payee, t.payee_org_id, t.amount_minor, t.currency, t.tx_type, t.category, t.description, \
-        t.reference_id, t.metadata::json, t.status, t.policy, t.terms::jsonb, t.settled_at, t.counted_at, t.total::numeric, \
-        t.authorization_id, t.decision, t.reason_code, t.reason_detail, t.compliance_status, t.processing_time_ms, t.decided_at \
-        FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], \
-        $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::text[], \
-        $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::timestamptz[]) \
-        WITH ORDINALITY AS t (id, payer, payee, payee_org_id, amount_minor, currency, tx_type, category, description, reference_id, \
-        metadata, status, policy, terms, settled_at, counted_at, total, authorization_id, decision, reason_code, reason_detail, \
-        compliance_status, processing_time_ms, decided_at, place) ORDER BY t.place";
-    let counted = |row: &NewTransaction<'_>| row.counted.map(|counted| counted.at);
-    let total =
-        |row: &NewTransaction<'_>| row.counted.map(|counted| counted.total_minor.to_string());
-    Write::new(INSERT, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(rows, |row| row.id))
-            .bind::<Array<Text>, _>(column(rows, |row| row.requesting_agent_id))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.counterparty_agent_id))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.counterparty_org_id))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.amount_minor))
-            .bind::<Array<Text>, _>(column(rows, |row| row.currency))
-            .bind::<Array<Text>, _>(column(rows, |row| row.tx_type))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.category))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.description))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.reference_id))
-            .bind::<Array<Text>, _>(column(rows, |row| row.metadata))
-            .bind::<Array<Text>, _>(column(rows, |row| row.status))
-            .bind::<Array<Nullable<BigInt>>, _>(column(rows, |row| row.policy_version_id))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| row.escrow_terms.clone()))
-            .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, |row| row.settled_at))
-            .bind::<Array<Nullable<Timestamptz>>, _>(column(rows, counted))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, total))
-            .bind::<Array<Text>, _>(column(rows, |row| row.authorization.id.as_str()))
-            .bind::<Array<Text>, _>(column(rows, |row| row.authorization.decision.as_str()))
-            .bind::<Array<Text>, _>(column(rows, |row| row.authorization.reason_code.as_str()))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| {
-                row.authorization.reason_detail.as_deref()
-            }))
-            .bind::<Array<Nullable<Text>>, _>(column(rows, |row| {
-                row.authorization.compliance_status.as_deref()
-            }))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.authorization.processing_time_ms))
-            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.authorization.created_at))
-    })
+        SELECT $1, $2, r.id, r.payer, r.payee, r.payee_org_id, r.amount_minor, r.currency, r.tx_type, r.category, r.description, \
+        r.reference_id, r.metadata::json, r.status, r.policy, r.terms::jsonb, r.settled_at, r.counted_at, r.total::numeric, \
+        r.authorization_id, r.decision, r.reason_code, r.reason_detail, r.compliance_status, r.processing_time_ms, r.decided_at \
+        FROM {rows}";
+    let total = |counted: Counted| counted.total_minor.to_string();
+    Rows::of(rows)
+        .value::<Text, _>(org_id)
+        .value::<Timestamptz, _>(now)
+        .column::<Text, _>("id", |row| row.id)
+        .column::<Text, _>("payer", |row| row.requesting_agent_id)
+        .column::<Nullable<Text>, _>("payee", |row| row.counterparty_agent_id)
+        .column::<Nullable<Text>, _>("payee_org_id", |row| row.counterparty_org_id)
+        .column::<BigInt, _>("amount_minor", |row| row.amount_minor)
+        .column::<Text, _>("currency", |row| row.currency)
+        .column::<Text, _>("tx_type", |row| row.tx_type)
+        .column::<Nullable<Text>, _>("category", |row| row.category)
+        .column::<Nullable<Text>, _>("description", |row| row.description)
+        .column::<Nullable<Text>, _>("reference_id", |row| row.reference_id)
+        .column::<Text, _>("metadata", |row| row.metadata)
+        .column::<Text, _>("status", |row| row.status)
+        .column::<Nullable<BigInt>, _>("policy", |row| row.policy_version_id)
+        .column::<Nullable<Text>, _>("terms", |row| row.escrow_terms.clone())
+        .column::<Nullable<Timestamptz>, _>("settled_at", |row| row.settled_at)
+        .column::<Nullable<Timestamptz>, _>("counted_at", |row| row.counted.map(|counted| counted.at))
+        .column::<Nullable<Text>, _>("total", |row| row.counted.map(total))
+        .column::<Text, _>("authorization_id", |row| row.authorization.id.as_str())
+        .column::<Text, _>("decision", |row| row.authorization.decision.as_str())
+        .column::<Text, _>("reason_code", |row| row.authorization.reason_code.as_str())
+        .column::<Nullable<Text>, _>("reason_detail", |row| row.authorization.reason_detail.as_deref())
+        .column::<Nullable<Text>, _>("compliance_status", |row| {
+            row.authorization.compliance_status.as_deref()
+        })
+        .column::<BigInt, _>("processing_time_ms", |row| row.authorization.processing_time_ms)
+        .column::<Timestamptz, _>("decided_at", |row| row.authorization.created_at)
+        .write(INSERT)
 }
 
 /// The transaction, if the organisation pays or receives it.

@@ -7,8 +7,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryResult,
-    SelectableHelper,
     prelude::*,
     result::{DatabaseErrorKind, Error as DieselError},
     sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
@@ -19,6 +17,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        rows::Rows,
         transaction,
         write::Write,
     },
@@ -234,44 +233,37 @@ pub fn conflict(error: DieselError) -> Error {
 /// New wallets.
 pub fn insert_all(rows: Vec<&WalletRow>) -> Option<Write<'_>> {
     const INSERT: &str = "INSERT INTO wallets (org_id, id, agent_id, currency, available_minor, held_minor, lifetime_sent_minor, \
-        lifetime_received_minor, last_transaction_at, created_at, updated_at) SELECT w.* \
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
-        $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]) AS w (org_id, id, agent_id, currency, available_minor, held_minor, \
-        sent_minor, received_minor, last_transaction_at, created_at, updated_at) \
-        ORDER BY org_id, agent_id, currency";
-    let write = Write::new(INSERT, |query| {
-        query
-            .bind::<Array<Text>, _>(column(&rows, |row| row.org_id.as_str()))
-            .bind::<Array<Text>, _>(column(&rows, |row| row.id.as_str()))
-            .bind::<Array<Text>, _>(column(&rows, |row| row.agent_id.as_str()))
-            .bind::<Array<Text>, _>(column(&rows, |row| row.currency.as_str()))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.available_minor))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.held_minor))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_sent_minor))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_received_minor))
-            .bind::<Array<Nullable<Timestamptz>>, _>(column(&rows, |row| row.last_transaction_at))
-            .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.created_at))
-            .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.updated_at))
-    });
+        lifetime_received_minor, last_transaction_at, created_at, updated_at) SELECT r.* FROM {rows} ORDER BY org_id, agent_id, currency";
+    let write = Rows::of(&rows)
+        .column::<Text, _>("org_id", |row| row.org_id.as_str())
+        .column::<Text, _>("id", |row| row.id.as_str())
+        .column::<Text, _>("agent_id", |row| row.agent_id.as_str())
+        .column::<Text, _>("currency", |row| row.currency.as_str())
+        .column::<BigInt, _>("available_minor", |row| row.available_minor)
+        .column::<BigInt, _>("held_minor", |row| row.held_minor)
+        .column::<BigInt, _>("sent_minor", |row| row.lifetime_sent_minor)
+        .column::<BigInt, _>("received_minor", |row| row.lifetime_received_minor)
+        .column::<Nullable<Timestamptz>, _>("last_transaction_at", |row| row.last_transaction_at)
+        .column::<Timestamptz, _>("created_at", |row| row.created_at)
+        .column::<Timestamptz, _>("updated_at", |row| row.updated_at)
+        .write(INSERT);
     (!rows.is_empty()).then_some(write)
 }
 
 /// The balances of locked wallets.
 pub fn store(rows: Vec<&WalletRow>) -> Option<Write<'_>> {
-    const UPDATE: &str = "UPDATE wallets w SET available_minor = v.available_minor, held_minor = v.held_minor, \
-        lifetime_sent_minor = v.sent_minor, lifetime_received_minor = v.received_minor, last_transaction_at = v.at, updated_at = v.at \
-        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[]) \
-        AS v (org_id, id, available_minor, held_minor, sent_minor, received_minor, at) WHERE w.org_id = v.org_id AND w.id = v.id";
-    let write = Write::new(UPDATE, |query| {
-        query
-            .bind::<Array<Text>, _>(column(&rows, |row| row.org_id.as_str()))
-            .bind::<Array<Text>, _>(column(&rows, |row| row.id.as_str()))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.available_minor))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.held_minor))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_sent_minor))
-            .bind::<Array<BigInt>, _>(column(&rows, |row| row.lifetime_received_minor))
-            .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.updated_at))
-    });
+    const UPDATE: &str = "UPDATE wallets w SET available_minor = r.available_minor, held_minor = r.held_minor, \
+        lifetime_sent_minor = r.sent_minor, lifetime_received_minor = r.received_minor, last_transaction_at = r.at, updated_at = r.at \
+        FROM {rows} WHERE w.org_id = r.org_id AND w.id = r.id";
+    let write = Rows::of(&rows)
+        .column::<Text, _>("org_id", |row| row.org_id.as_str())
+        .column::<Text, _>("id", |row| row.id.as_str())
+        .column::<BigInt, _>("available_minor", |row| row.available_minor)
+        .column::<BigInt, _>("held_minor", |row| row.held_minor)
+        .column::<BigInt, _>("sent_minor", |row| row.lifetime_sent_minor)
+        .column::<BigInt, _>("received_minor", |row| row.lifetime_received_minor)
+        .column::<Timestamptz, _>("at", |row| row.updated_at)
+        .write(UPDATE);
     (!rows.is_empty()).then_some(write)
 }
 

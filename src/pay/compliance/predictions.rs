@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Bool, Jsonb, SmallInt, Text, Timestamptz},
+    sql_types::{Array, BigInt, Bool, SmallInt, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -12,6 +12,7 @@ use crate::{
     db::{
         Conn,
         prepared::{column, prepared},
+        rows::Rows,
         write::Write,
     },
     error::{Error, Result},
@@ -78,41 +79,35 @@ pub fn store_all<'a>(
     // An array of arrays would have to be even, so the jurisdictions, which have no commas, are joined.
     const INSERT: &str = "INSERT INTO compliance_predictions (org_id, rules_version, created_at, id, transaction_id, agent_id, jurisdictions, \
         verdict, needs_human, confidence_percent, findings, processing_time_us) \
-        SELECT $1, $2, $3, p.id, p.transaction_id, p.agent_id, string_to_array(p.jurisdictions, ','), p.verdict, p.needs_human, \
-        p.confidence_percent, p.findings, p.processing_time_us \
-        FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $10::smallint[], $11::jsonb[], $12::bigint[]) \
-        WITH ORDINALITY AS p (id, transaction_id, agent_id, jurisdictions, verdict, needs_human, confidence_percent, findings, \
-        processing_time_us, place) ORDER BY p.place";
+        SELECT $1, $2, $3, r.id, r.transaction_id, r.agent_id, string_to_array(r.jurisdictions, ','), r.verdict, r.needs_human, \
+        r.confidence_percent, r.findings::jsonb, r.processing_time_us FROM {rows}";
     let Some((_, first)) = predictions.first() else {
         return Ok(None);
     };
     let findings = predictions
         .iter()
-        .map(|(_, made)| serde_json::to_value(&made.assessment.findings));
-    let findings: Vec<Value> = findings
+        .map(|(_, made)| serde_json::to_string(&made.assessment.findings));
+    let findings: Vec<String> = findings
         .collect::<Result<_, _>>()
         .map_err(Error::internal)?;
-    Ok(Some(Write::new(INSERT, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Text, _>(first.rules_version.as_str())
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(column(predictions, |_| ids::sortable("cmp")))
-            .bind::<Array<Text>, _>(column(predictions, |(transaction_id, _)| *transaction_id))
-            .bind::<Array<Text>, _>(column(predictions, |(_, made)| made.agent_id.as_str()))
-            .bind::<Array<Text>, _>(column(predictions, |(_, made)| {
-                made.jurisdictions.join(",")
-            }))
-            .bind::<Array<Text>, _>(column(predictions, |(_, made)| {
-                made.assessment.status.word()
-            }))
-            .bind::<Array<Bool>, _>(column(predictions, |(_, made)| made.assessment.needs_human))
-            .bind::<Array<SmallInt>, _>(column(predictions, |(_, made)| {
-                i16::from(made.assessment.confidence_percent)
-            }))
-            .bind::<Array<Jsonb>, _>(findings)
-            .bind::<Array<BigInt>, _>(column(predictions, |(_, made)| made.processing_time_us))
-    })))
+    let rows: Vec<_> = predictions.iter().zip(findings).collect();
+    let write = Rows::of(&rows)
+        .value::<Text, _>(org_id)
+        .value::<Text, _>(first.rules_version.as_str())
+        .value::<Timestamptz, _>(now)
+        .column::<Text, _>("id", |_| ids::sortable("cmp"))
+        .column::<Text, _>("transaction_id", |((transaction_id, _), _)| *transaction_id)
+        .column::<Text, _>("agent_id", |((_, made), _)| made.agent_id.as_str())
+        .column::<Text, _>("jurisdictions", |((_, made), _)| made.jurisdictions.join(","))
+        .column::<Text, _>("verdict", |((_, made), _)| made.assessment.status.word())
+        .column::<Bool, _>("needs_human", |((_, made), _)| made.assessment.needs_human)
+        .column::<SmallInt, _>("confidence_percent", |((_, made), _)| {
+            i16::from(made.assessment.confidence_percent)
+        })
+        .column::<Text, _>("findings", |(_, findings)| findings.clone())
+        .column::<BigInt, _>("processing_time_us", |((_, made), _)| made.processing_time_us)
+        .write(INSERT);
+    Ok(Some(write))
 }
 
 #[derive(QueryableByName)]

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
     prelude::*,
-    sql_types::{Array, BigInt, Jsonb, Text, Timestamptz},
+    sql_types::{BigInt, Jsonb, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use crate::{
-    db::{Conn, prepared::column, write::Write},
+    db::{Conn, rows::Rows, write::Write},
     error::{Error, Result},
     ids,
     proto::pulpo::{pay::v1 as pb, r#type::v1::Json},
@@ -141,20 +141,18 @@ impl TryFrom<EscrowRow> for pb::Escrow {
 /// New escrows.
 pub(in crate::pay) fn insert_all<'a>(rows: &[&'a EscrowRow]) -> Write<'a> {
     const INSERT: &str = "INSERT INTO escrows (org_id, id, transaction_id, amount_minor, currency, status, release_conditions, held_at, \
-        expires_at) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::jsonb[], \
-        $8::timestamptz[], $9::timestamptz[])";
-    Write::new(INSERT, |query| {
-        query
-            .bind::<Array<Text>, _>(column(rows, |row| row.org_id.as_str()))
-            .bind::<Array<Text>, _>(column(rows, |row| row.id.as_str()))
-            .bind::<Array<Text>, _>(column(rows, |row| row.transaction_id.as_str()))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.amount_minor))
-            .bind::<Array<Text>, _>(column(rows, |row| row.currency.as_str()))
-            .bind::<Array<Text>, _>(column(rows, |row| row.status.as_str()))
-            .bind::<Array<Jsonb>, _>(column(rows, |row| &row.release_conditions))
-            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.held_at))
-            .bind::<Array<Timestamptz>, _>(column(rows, |row| row.expires_at))
-    })
+        expires_at) SELECT r.* FROM {rows}";
+    Rows::of(rows)
+        .column::<Text, _>("org_id", |row| row.org_id.as_str())
+        .column::<Text, _>("id", |row| row.id.as_str())
+        .column::<Text, _>("transaction_id", |row| row.transaction_id.as_str())
+        .column::<BigInt, _>("amount_minor", |row| row.amount_minor)
+        .column::<Text, _>("currency", |row| row.currency.as_str())
+        .column::<Text, _>("status", |row| row.status.as_str())
+        .column::<Jsonb, _>("release_conditions", |row| &row.release_conditions)
+        .column::<Timestamptz, _>("held_at", |row| row.held_at)
+        .column::<Timestamptz, _>("expires_at", |row| row.expires_at)
+        .write(INSERT)
 }
 
 /// The escrow of a payment of the paying organisation.
