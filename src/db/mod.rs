@@ -3,6 +3,7 @@
 //! A transaction holds no network, sleep or file work; what must happen after it is an event written inside it.
 
 pub mod builtin;
+pub mod generation;
 pub mod migrate;
 pub mod prepared;
 pub mod rows;

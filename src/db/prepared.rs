@@ -9,9 +9,6 @@ use diesel::{
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId, SqlQuery},
 };
-use diesel_async::RunQueryDsl;
-
-use super::Conn;
 
 /// A statement with its values, see [`prepared`].
 #[derive(Debug, Clone)]
@@ -44,14 +41,4 @@ impl<Q> QueryId for Prepared<Q> {
 
 impl<Q: Query> Query for Prepared<Q> {
     type SqlType = Q::SqlType;
-}
-
-/// Until the end of the transaction, statements keep their first plan, which reads tables by their indexes. For those whose
-/// plans do not depend on what is bound: making plans anew costs more than running them, and a plan that was made
-/// while a table was small is still there when it is large.
-pub async fn plan_once(mut conn: &Conn) -> QueryResult<()> {
-    const SET: &str = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), \
-        set_config('enable_seqscan', 'off', true)";
-    prepared(SET, |query| query).execute(&mut conn).await?;
-    Ok(())
 }

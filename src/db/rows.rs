@@ -86,7 +86,7 @@ impl<'r, 'q, R> Rows<'r, 'q, R> {
     {
         let values = self.rows.iter().map(of);
         if self.is_written_out() {
-            for value in Vec::from_iter(values) {
+            for value in values {
                 self.bind::<ST, _>(value);
             }
         } else {
@@ -112,7 +112,9 @@ impl<'r, 'q, R> Rows<'r, 'q, R> {
 
     /// The statement. In its text `{rows}` stands for the rows, a table named `r`; they are read in their order.
     pub fn write(self, text: &'static str) -> Write<'q> {
-        let (before, after) = text.split_once("{rows}").unwrap_or((text, ""));
+        let places = text.split_once("{rows}");
+        debug_assert!(places.is_some(), "the statement does not read its rows");
+        let (before, after) = places.unwrap_or((text, ""));
         let mut sql = String::with_capacity(text.len() + 24 * self.binds.len());
         sql.push_str(before);
         self.table(&mut sql);

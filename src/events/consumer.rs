@@ -16,16 +16,12 @@ use diesel::{
     sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
-use futures_util::try_join;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    db::{
-        Conn, Db, Topic,
-        prepared::{plan_once, prepared},
-    },
+    db::{Conn, Db, Topic, prepared::prepared},
     error::Result,
 };
 
@@ -186,7 +182,7 @@ impl Reader {
         let now = self.clock.now();
         let round = self
             .db
-            .transaction("events_consume", async |conn: &mut Conn| {
+            .planned_once("events_consume", async |conn: &mut Conn| {
                 self.round_in(conn, now).await
             })
             .await?;
@@ -267,7 +263,7 @@ async fn lock(conn: &mut Conn, name: &str, now: DateTime<Utc>) -> Result<Option<
             .await
             .optional()
     };
-    if let ((), Some(cursor)) = try_join!(plan_once(conn), load(conn))? {
+    if let Some(cursor) = load(conn).await? {
         return Ok(Some(cursor));
     }
     diesel::sql_query(

@@ -99,7 +99,7 @@ impl Caller {
             return Ok(());
         }
         let conn = db.connection().await?;
-        let confirmed = remembered::confirm(&conn, &[unconfirmed]).await?;
+        let confirmed = remembered::confirm(&conn, &[unconfirmed], None).await?;
         confirmed.into_iter().collect()
     }
 

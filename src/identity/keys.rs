@@ -93,12 +93,14 @@ pub struct KeyRow {
 impl KeyRow {
     /// Whether what it may do is the same.
     pub(super) fn is_as_good_as(&self, other: &Self) -> bool {
-        let of = |row: &Self| {
-            let limits =
-                [&row.permissions, &row.ip_whitelist, &row.allowed_agents].map(Clone::clone);
-            (row.id.clone(), row.org_id.clone(), row.user_id, limits)
-        };
-        of(self) == of(other)
+        self.powers() == other.powers()
+    }
+
+    /// Who it is, and what it may do.
+    fn powers(&self) -> (&str, &str, Option<Uuid>, [&[String]; 3]) {
+        let limits = [&self.permissions, &self.ip_whitelist, &self.allowed_agents];
+        let limits = limits.map(Vec::as_slice);
+        (&self.id, &self.org_id, self.user_id, limits)
     }
 }
 

@@ -2,20 +2,21 @@
 //! do is then done with the key, and one trip to the database is enough.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use super::{
     authenticate::invalid,
     keys::{self, KeyRow, Sha256},
 };
 use crate::{
-    db::Conn,
+    db::{Conn, generation::Memory},
     error::{Error, Kind, Result},
 };
 
@@ -25,8 +26,20 @@ const LIFETIME: Duration = Duration::from_secs(60);
 const KEYS_MAX: usize = 10_000;
 
 /// The keys a process found lately.
-#[derive(Default)]
-pub struct Remembered(Mutex<HashMap<Sha256, (Instant, Arc<KeyRow>)>>);
+pub struct Remembered {
+    found: Mutex<HashMap<Sha256, (Instant, Arc<KeyRow>)>>,
+    /// Those that were confirmed, as long as no key changes.
+    confirmed: Memory<Sha256, Arc<KeyRow>>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self {
+            found: Mutex::default(),
+            confirmed: Memory::new(KEYS_MAX),
+        }
+    }
+}
 
 impl Remembered {
     /// The key with this digest, if it was found lately.
@@ -49,7 +62,7 @@ impl Remembered {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Sha256, (Instant, Arc<KeyRow>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,6 +75,12 @@ pub struct Unconfirmed {
 }
 
 impl Unconfirmed {
+    /// Whether it was confirmed in this generation.
+    fn is_confirmed(&self, generation: Uuid) -> bool {
+        let confirmed = self.remembered.confirmed.get(generation, &self.sha256);
+        confirmed.is_some_and(|row| row.is_as_good_as(&self.row))
+    }
+
     /// Nothing when the key is as it was. 401 when it was revoked, 503 when what it may do was changed.
     fn compare(&self, found: Option<&KeyRow>) -> Result<()> {
         if found.is_some_and(|found| found.is_as_good_as(&self.row)) {
@@ -85,18 +104,34 @@ impl fmt::Debug for Unconfirmed {
     }
 }
 
-/// Whether the keys are as they were, in their order; those that were looked up for the request are.
-pub async fn confirm(conn: &Conn, keys: &[Option<&Unconfirmed>]) -> Result<Vec<Result<()>>> {
-    let distinct: BTreeSet<&[u8]> = keys
+/// Whether the keys are as they were, in their order; those that were looked up for the request are. Of what was confirmed
+/// in a `generation` that was read in the same transaction nothing is read again.
+pub async fn confirm(
+    conn: &Conn,
+    keys: &[Option<&Unconfirmed>],
+    generation: Option<Uuid>,
+) -> Result<Vec<Result<()>>> {
+    let is_open = |key: &&Unconfirmed| !generation.is_some_and(|now| key.is_confirmed(now));
+    let open: BTreeMap<Sha256, &Unconfirmed> = keys
         .iter()
         .flatten()
-        .map(|key| key.sha256.as_slice())
+        .copied()
+        .filter(is_open)
+        .map(|key| (key.sha256, key))
         .collect();
-    let found = try_join_all(distinct.into_iter().map(|sha256| keys::find(conn, sha256))).await?;
-    let compare = |key: &Option<&Unconfirmed>| {
-        let Some(key) = key else { return Ok(()) };
-        let mut found = found.iter().flatten();
-        key.compare(found.find(|row| row.sha256 == key.sha256))
+    let found = try_join_all(open.keys().map(|sha256| keys::find(conn, sha256))).await?;
+    for ((sha256, key), row) in open.iter().zip(&found) {
+        if let (Some(generation), Some(row)) = (generation, row) {
+            let row = Arc::new(row.clone());
+            key.remembered.confirmed.put(generation, *sha256, row);
+        }
+    }
+    let compare = |key: &Option<&Unconfirmed>| match key {
+        Some(key) if open.contains_key(&key.sha256) => {
+            let mut found = found.iter().flatten();
+            key.compare(found.find(|row| row.sha256 == key.sha256))
+        }
+        _ => Ok(()),
     };
     Ok(keys.iter().map(compare).collect())
 }

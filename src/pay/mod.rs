@@ -41,7 +41,7 @@ use crate::{
 };
 
 use compliance::RuleBook;
-use engine::Engine;
+use engine::{Engine, book::Sources};
 
 pub mod admin;
 pub mod agents;
@@ -91,12 +91,14 @@ struct Pay {
     secrets: Secrets,
     sender: delivery::Sender,
     rules: Arc<RuleBook>,
+    policies: Arc<policies::Remembered>,
     engine: Arc<Lanes<Engine>>,
     backtests: Arc<Semaphore>,
 }
 
 impl Pay {
     fn new(app: &App) -> Self {
+        let policies = Arc::<policies::Remembered>::default();
         Self {
             db: app.db.clone(),
             clock: app.clock.clone(),
@@ -104,8 +106,17 @@ impl Pay {
             secrets: app.secrets.clone(),
             sender: app.sender.clone(),
             rules: app.compliance.clone(),
-            engine: Engine::start(app),
+            engine: Engine::start(app, Arc::clone(&policies)),
+            policies,
             backtests: backtest::room(),
+        }
+    }
+
+    /// What payments are decided by.
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            rules: &self.rules,
+            policies: &self.policies,
         }
     }
 

@@ -25,6 +25,10 @@ use crate::{
 
 use super::{decision::PolicySnapshot, money::decimal, schema::policies, time::timestamp};
 
+mod remembered;
+
+pub use remembered::Remembered;
+
 /// The index that allows one active policy per agent.
 const ACTIVE_KEY: &str = "policies_active_agent_key";
 

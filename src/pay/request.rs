@@ -184,11 +184,11 @@ pub(super) async fn dry_run(
     let (payment, _) = read(org_id, request.into())?;
     let now = pay.clock.now();
     pay.db
-        .transaction("pay_dry_run_payment", async |conn: &mut Conn| {
+        .planned_once("pay_dry_run_payment", async |conn: &mut Conn| {
             transaction::begin_snapshot(conn).await?;
             let payments = vec![&payment];
             let mut book =
-                Book::read(conn, &pay.rules, org_id, payments, Read::Preview, now).await?;
+                Book::read(conn, pay.sources(), org_id, payments, Read::Preview, now).await?;
             let outcome = book.decide(0, None, started)?;
             let reply = record::preview(&outcome);
             Ok(pb::DryRunPaymentResponse {

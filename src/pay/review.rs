@@ -81,7 +81,7 @@ async fn approve(
         approval["reason"] = reason.into();
     }
     pay.db
-        .transaction("pay_approve_payment", async |conn: &mut Conn| {
+        .planned_once("pay_approve_payment", async |conn: &mut Conn| {
             if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
                 return Ok(first);
             }
@@ -93,7 +93,7 @@ async fn approve(
             let payment = Payment::of(&row, terms.map_err(Error::internal)?);
             let payments = vec![&payment];
             let mut book =
-                Book::read(conn, &pay.rules, org_id, payments, Read::Locked, now).await?;
+                Book::read(conn, pay.sources(), org_id, payments, Read::Locked, now).await?;
             let outcome = book.decide(0, Some(&row.id), started)?;
             let reply = record::revise(conn, &outcome, &approval).await?;
             write::run_all(conn, book.writes()?)

@@ -244,16 +244,22 @@ pub fn insert_all<'a>(
         .column::<Nullable<BigInt>, _>("policy", |row| row.policy_version_id)
         .column::<Nullable<Text>, _>("terms", |row| row.escrow_terms.clone())
         .column::<Nullable<Timestamptz>, _>("settled_at", |row| row.settled_at)
-        .column::<Nullable<Timestamptz>, _>("counted_at", |row| row.counted.map(|counted| counted.at))
+        .column::<Nullable<Timestamptz>, _>("counted_at", |row| {
+            row.counted.map(|counted| counted.at)
+        })
         .column::<Nullable<Text>, _>("total", |row| row.counted.map(total))
         .column::<Text, _>("authorization_id", |row| row.authorization.id.as_str())
         .column::<Text, _>("decision", |row| row.authorization.decision.as_str())
         .column::<Text, _>("reason_code", |row| row.authorization.reason_code.as_str())
-        .column::<Nullable<Text>, _>("reason_detail", |row| row.authorization.reason_detail.as_deref())
+        .column::<Nullable<Text>, _>("reason_detail", |row| {
+            row.authorization.reason_detail.as_deref()
+        })
         .column::<Nullable<Text>, _>("compliance_status", |row| {
             row.authorization.compliance_status.as_deref()
         })
-        .column::<BigInt, _>("processing_time_ms", |row| row.authorization.processing_time_ms)
+        .column::<BigInt, _>("processing_time_ms", |row| {
+            row.authorization.processing_time_ms
+        })
         .column::<Timestamptz, _>("decided_at", |row| row.authorization.created_at)
         .write(INSERT)
 }

@@ -98,14 +98,18 @@ pub fn store_all<'a>(
         .column::<Text, _>("id", |_| ids::sortable("cmp"))
         .column::<Text, _>("transaction_id", |((transaction_id, _), _)| *transaction_id)
         .column::<Text, _>("agent_id", |((_, made), _)| made.agent_id.as_str())
-        .column::<Text, _>("jurisdictions", |((_, made), _)| made.jurisdictions.join(","))
+        .column::<Text, _>("jurisdictions", |((_, made), _)| {
+            made.jurisdictions.join(",")
+        })
         .column::<Text, _>("verdict", |((_, made), _)| made.assessment.status.word())
         .column::<Bool, _>("needs_human", |((_, made), _)| made.assessment.needs_human)
         .column::<SmallInt, _>("confidence_percent", |((_, made), _)| {
             i16::from(made.assessment.confidence_percent)
         })
         .column::<Text, _>("findings", |(_, findings)| findings.clone())
-        .column::<BigInt, _>("processing_time_us", |((_, made), _)| made.processing_time_us)
+        .column::<BigInt, _>("processing_time_us", |((_, made), _)| {
+            made.processing_time_us
+        })
         .write(INSERT);
     Ok(Some(write))
 }

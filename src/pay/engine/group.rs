@@ -1,8 +1,8 @@
 //! One group, in the caller's transaction.
 
 use chrono::{DateTime, Utc};
-use futures_util::try_join;
 use prost::Message;
+use uuid::Uuid;
 
 use crate::{
     db::{Conn, transaction, write::Write},
@@ -13,19 +13,18 @@ use crate::{
 
 use super::{
     super::{
-        compliance::RuleBook,
         record::{Outcome, Records},
         wallets,
     },
     Answer, Ask,
-    book::{Book, Read},
+    book::{Book, Read, Sources},
 };
 
 /// Decides requests of an organisation in their order, writes what was decided, and commits. What was answered before under a key
 /// is answered again.
 pub(super) async fn decide(
     conn: &mut Conn,
-    rules: &RuleBook,
+    sources: Sources<'_>,
     org_id: &str,
     asks: &[Ask],
     now: DateTime<Utc>,
@@ -38,8 +37,8 @@ pub(super) async fn decide(
         .enumerate()
         .partition(|(place, _)| is_new(*place));
     let [new, old] = [new, old].map(|asks| Vec::from_iter(asks.into_iter().map(|(_, ask)| ask)));
-    let mut confirmed = confirm(conn, &old).await?.into_iter();
-    let mut decided = decide_new(conn, rules, org_id, &new, now)
+    let mut confirmed = confirm(conn, &old, None).await?.into_iter();
+    let mut decided = decide_new(conn, sources, org_id, &new, now)
         .await?
         .into_iter();
     let answers = replayed
@@ -52,14 +51,14 @@ pub(super) async fn decide(
 }
 
 /// Whether the keys with which it is asked are still good.
-async fn confirm(conn: &Conn, asks: &[&Ask]) -> Result<Vec<Result<()>>> {
+async fn confirm(conn: &Conn, asks: &[&Ask], generation: Option<Uuid>) -> Result<Vec<Result<()>>> {
     let keys: Vec<_> = asks.iter().map(|ask| ask.unconfirmed.as_ref()).collect();
-    remembered::confirm(conn, &keys).await
+    remembered::confirm(conn, &keys, generation).await
 }
 
 async fn decide_new(
     conn: &mut Conn,
-    rules: &RuleBook,
+    sources: Sources<'_>,
     org_id: &str,
     asks: &[&Ask],
     now: DateTime<Utc>,
@@ -69,10 +68,8 @@ async fn decide_new(
     }
     let payments = asks.iter().map(|ask| &ask.payment).collect();
     let reader: &Conn = conn;
-    let (mut book, confirmed) = try_join!(
-        Book::read(reader, rules, org_id, payments, Read::Locked, now),
-        confirm(reader, asks)
-    )?;
+    let mut book = Book::read(reader, sources, org_id, payments, Read::Locked, now).await?;
+    let confirmed = confirm(reader, asks, Some(book.generation())).await?;
     let mut outcomes: Vec<Outcome<'_>> = Vec::with_capacity(asks.len());
     let mut refused: Vec<Option<Answer>> = Vec::with_capacity(asks.len());
     for ((place, ask), confirmed) in asks.iter().enumerate().zip(confirmed) {

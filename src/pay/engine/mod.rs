@@ -25,7 +25,8 @@ use crate::{
     proto::pulpo::pay::v1 as pb,
 };
 
-use super::{compliance::RuleBook, request::Payment};
+use super::{compliance::RuleBook, policies::Remembered, request::Payment};
+use book::Sources;
 
 /// Most requests of a group: what a group holds locks for stays short.
 const GROUP_MAX: usize = 128;
@@ -47,24 +48,30 @@ pub(super) struct Engine {
     db: Db,
     clock: Clock,
     rules: Arc<RuleBook>,
+    policies: Arc<Remembered>,
 }
 
 impl Engine {
     /// The engine of a process; a lane an organisation.
-    pub(super) fn start(app: &App) -> Arc<Lanes<Self>> {
+    pub(super) fn start(app: &App, policies: Arc<Remembered>) -> Arc<Lanes<Self>> {
         Lanes::new(Self {
             db: app.db.clone(),
             clock: app.clock.clone(),
             rules: Arc::clone(&app.compliance),
+            policies,
         })
     }
 
     /// Decides a group in one transaction. After an error nothing of it was committed, unless the database was lost.
     async fn together(&self, org_id: &str, asks: &[Ask]) -> Result<Vec<Answer>> {
         let now = self.clock.now();
+        let sources = Sources {
+            rules: &self.rules,
+            policies: &self.policies,
+        };
         self.db
-            .transaction("pay_request_payments", async |conn: &mut Conn| {
-                group::decide(conn, &self.rules, org_id, asks, now).await
+            .planned_once("pay_request_payments", async |conn: &mut Conn| {
+                group::decide(conn, sources, org_id, asks, now).await
             })
             .await
     }

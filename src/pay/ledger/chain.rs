@@ -132,19 +132,25 @@ impl Head {
 pub async fn lock(mut conn: &Conn, org_id: &str) -> QueryResult<Head> {
     const LOCK: &str =
         "SELECT chain_seq, chain_hash FROM ledger_heads WHERE org_id = $1 FOR NO KEY UPDATE";
-    const BEGIN: &str = "INSERT INTO ledger_heads (org_id, chain_seq, chain_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     let find = || prepared(LOCK, |query| query.bind::<Text, _>(org_id));
     if let Some(head) = find().get_result(&mut conn).await.optional()? {
         return Ok(head);
     }
+    begin(conn, org_id).await?;
+    find().get_result(&mut conn).await
+}
+
+/// Begins the chain of an organisation that has none.
+pub async fn begin(mut conn: &Conn, org_id: &str) -> QueryResult<()> {
+    const BEGIN: &str = "INSERT INTO ledger_heads (org_id, chain_seq, chain_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     let first = Head::default();
     prepared(BEGIN, |query| {
         query
             .bind::<Text, _>(org_id)
             .bind::<BigInt, _>(first.seq)
-            .bind::<Binary, _>(&first.hash)
+            .bind::<Binary, _>(first.hash)
     })
     .execute(&mut conn)
     .await?;
-    find().get_result(&mut conn).await
+    Ok(())
 }

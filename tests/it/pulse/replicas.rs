@@ -151,3 +151,63 @@ async fn two_organisations_pay_each_other_through_both_doors() {
     );
     pair.close().await;
 }
+
+/// Policies are remembered as long as none changes; wherever one does, both doors decide by it at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_changed_policy_decides_at_both_doors() {
+    let pair = Pair::open().await;
+    let app = &pair.desk.app;
+    let parent_id = app.organization("Parent").await;
+    let parent_key = app.payment_key(&parent_id).await;
+    app.sql(&format!(
+        "UPDATE policies SET is_active = false WHERE org_id = '{}'",
+        pair.desk.org_id
+    ))
+    .await;
+    // Twice each, so that what decided is remembered.
+    let decided = async |reason: &str, after: &str| {
+        for number in 0..4 {
+            let reply = pair
+                .request(number, &pair.desk.key, json!({"amount": 50}))
+                .await;
+            assert_eq!(
+                reply.json["authorization"]["reason_code"], reason,
+                "{after}, {number}"
+            );
+        }
+    };
+    decided("no_policy", "without a policy").await;
+    for round in 0..rounds() {
+        let own = json!({"policy_name": "Own", "agent_id": PAYER, "max_per_transaction": 40});
+        let door = pair.door(usize::try_from(round).unwrap(), &pair.desk.key);
+        let created = door.post("/policies", &own).await.expect_status(201);
+        decided("amount_exceeds_limit", "with a policy of its own").await;
+        let path = format!("/policies/{}", created.str("/id"));
+        let wider = json!({"max_per_transaction": 60});
+        door.patch(&path, &wider).await.expect_status(200);
+        decided("policy_pass", "with a wider one").await;
+        door.delete(&path).await.expect_status(200);
+        decided("no_policy", "when it was deleted").await;
+
+        let default = json!({"policy_name": "All", "max_per_transaction": 40});
+        let above = app.policy(&parent_key, &default).await;
+        decided("no_policy", "with one of another organisation").await;
+        let child = |parent: &str| {
+            format!(
+                "UPDATE organizations SET parent_id = {parent} WHERE id = '{}'",
+                pair.desk.org_id
+            )
+        };
+        app.sql(&child(&format!("'{parent_id}'"))).await;
+        decided("amount_exceeds_limit", "with that one above").await;
+        app.sql(&child("NULL")).await;
+        decided("no_policy", "with nobody above").await;
+        let remove = format!("/policies/{above}");
+        app.pulse()
+            .bearer(&parent_key)
+            .delete(&remove)
+            .await
+            .expect_status(200);
+    }
+    pair.close().await;
+}

@@ -88,7 +88,7 @@ impl Windows<'_> {
         let key = (payer.as_str(), "USD");
         let sum = async |organization: &Organization| {
             let starts = decision::window_starts(Utc::now());
-            let spent = windows::spent(&conn, &organization.id, &[key], starts).await?;
+            let spent = windows::preview(&conn, &organization.id, &[key], starts).await?;
             let spent = spent.spent.get(&(payer.clone(), "USD".to_owned()));
             let last = spent.and_then(|spent| spent.last);
             last.context("the past of the payer is not in its windows")?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::{
     db::{Conn, write::Write},
@@ -17,6 +18,7 @@ use crate::{
         decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
         escrow::EscrowRow,
         ledger::{self, Posting, chain::Head},
+        policies::Remembered,
         record::Outcome,
         request::Payment,
         settlement::{self, Locked, Step},
@@ -36,9 +38,18 @@ pub(in crate::pay) enum Read {
     Preview,
 }
 
+/// What payments are decided by.
+#[derive(Clone, Copy)]
+pub(in crate::pay) struct Sources<'a> {
+    /// Compliance rules.
+    pub(in crate::pay) rules: &'a RuleBook,
+    /// Policies in force.
+    pub(in crate::pay) policies: &'a Remembered,
+}
+
 /// The facts for payments of one organisation, kept up as they are decided one after the other.
 pub(in crate::pay) struct Book<'a> {
-    rules: &'a RuleBook,
+    sources: Sources<'a>,
     org_id: &'a str,
     payments: Vec<&'a Payment>,
     now: DateTime<Utc>,
@@ -54,6 +65,8 @@ pub(in crate::pay) struct Book<'a> {
     postings: Vec<Posting>,
     /// The end of the ledger's chain, when it is locked.
     head: Option<Head>,
+    /// What is remembered of it is true.
+    generation: Uuid,
 }
 
 /// What the compliance prechecks have to know of the past, by the place of the payment.
@@ -67,14 +80,14 @@ impl<'a> Book<'a> {
     /// Reads everything that deciding these payments takes.
     pub(in crate::pay) async fn read(
         conn: &Conn,
-        rules: &'a RuleBook,
+        sources: Sources<'a>,
         org_id: &'a str,
         payments: Vec<&'a Payment>,
         read: Read,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let mut book = Self {
-            rules,
+            sources,
             org_id,
             payments,
             now,
@@ -88,10 +101,16 @@ impl<'a> Book<'a> {
             changed: BTreeSet::new(),
             postings: Vec::new(),
             head: None,
+            generation: Uuid::nil(),
         };
         book.read_all(conn, read).await?;
         book.count_earlier(conn).await?;
         Ok(book)
+    }
+
+    /// What is remembered of it is true, see [`crate::db::generation`].
+    pub(in crate::pay) fn generation(&self) -> Uuid {
+        self.generation
     }
 
     fn policy_of(&self, payment: &Payment) -> Option<&PolicySnapshot> {
@@ -163,7 +182,7 @@ impl<'a> Book<'a> {
     }
 
     fn predict(&self, place: usize, payment: &Payment) -> Option<Prediction> {
-        let check = Check::new(self.rules, self.policy_of(payment), payment.into())?;
+        let check = Check::new(self.sources.rules, self.policy_of(payment), payment.into())?;
         let earlier = self.counts.of.get(&place).map_or(&[][..], Vec::as_slice);
         // Those of the database, and those approved in this group.
         let counts: Vec<i64> = check
@@ -181,7 +200,7 @@ impl<'a> Book<'a> {
                 here.fold(*earlier, |count, _| count.saturating_add(1))
             })
             .collect();
-        Some(check.predict(self.rules, &counts, self.counts.took))
+        Some(check.predict(self.sources.rules, &counts, self.counts.took))
     }
 
     fn judge(

@@ -5,13 +5,11 @@ use std::{collections::BTreeSet, time::Instant};
 use futures_util::try_join;
 
 use crate::{
-    db::{Conn, prepared::plan_once},
+    db::Conn,
     error::Result,
     pay::{
         compliance::{self, Check, Subject},
-        decision,
-        ledger::chain,
-        policies,
+        decision, policies,
         request::Payment,
         wallets::{self, WalletKey},
         windows,
@@ -67,39 +65,31 @@ impl Book<'_> {
     pub(super) async fn read_all(&mut self, conn: &Conn, read: Read) -> Result<()> {
         let keys = Keys::of(self.org_id, &self.payments);
         let starts = decision::window_starts(self.now);
-        let spent = || windows::spent(conn, self.org_id, &keys.payers, starts);
+        let past = async || match read {
+            Read::Locked => windows::lock(conn, self.org_id, &keys.payers, starts).await,
+            Read::Preview => windows::preview(conn, self.org_id, &keys.payers, starts).await,
+        };
         let find_wallets = async {
             match read {
                 Read::Locked => wallets::lock(conn, &keys.wallets).await,
                 Read::Preview => wallets::find_all(conn, &keys.wallets).await,
             }
         };
-        let lock_head = async {
-            match read {
-                Read::Locked => chain::lock(conn, self.org_id).await.map(Some),
-                Read::Preview => Ok(None),
-            }
-        };
-        let past;
-        (
-            (),
-            self.wallets,
-            self.policies,
-            self.organizations,
-            past,
-            self.head,
-        ) = try_join!(
-            plan_once(conn),
+        let found;
+        (self.wallets, self.organizations, found) = try_join!(
             find_wallets,
-            policies::in_force(conn, &keys.agents),
             policies::existing_organizations(conn, &keys.others),
-            spent(),
-            lock_head,
+            past(),
         )?;
-        self.spent = match past.is_after_lock || read == Read::Preview {
-            true => past.spent,
-            false => spent().await?.spent,
+        let found = match found.is_after_lock || read == Read::Preview {
+            true => found,
+            false => past().await?,
         };
+        (self.spent, self.head, self.generation) = (found.spent, found.head, found.generation);
+        let remembered = self.sources.policies;
+        self.policies = remembered
+            .in_force(conn, &keys.agents, found.generation)
+            .await?;
         Ok(())
     }
 
@@ -108,7 +98,13 @@ impl Book<'_> {
         let checks: Vec<Option<Check<'_>>> = self
             .payments
             .iter()
-            .map(|payment| Check::new(self.rules, self.policy_of(payment), Subject::from(*payment)))
+            .map(|payment| {
+                Check::new(
+                    self.sources.rules,
+                    self.policy_of(payment),
+                    Subject::from(*payment),
+                )
+            })
             .collect();
         let bands: Vec<_> = checks
             .iter()
