@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 
-pub use transaction::TransactionBody;
+pub use transaction::{Plans, TransactionBody};
 pub use wake::{Topic, Wake};
 
 /// The connection queries take.

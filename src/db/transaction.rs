@@ -37,6 +37,28 @@ where
     type Running = R;
 }
 
+/// How the statements of a transaction are planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plans {
+    /// As Postgres likes.
+    Any,
+    /// Each keeps its first plan, which reads tables by their indexes. For statements that run very often and whose plans
+    /// do not depend on what is bound: making plans anew costs more than running them, and a plan that was made while a
+    /// table was small is still there when it is large.
+    Kept,
+}
+
+impl Plans {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Any => "BEGIN",
+            Self::Kept => {
+                "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+            }
+        }
+    }
+}
+
 impl Db {
     /// Runs `body` in one transaction (read committed) and commits it. On a serialisation failure or deadlock it is
     /// rolled back and run again, so `body` must change nothing but the database. `name` goes to log and metrics.
@@ -48,25 +70,16 @@ impl Db {
             + Sync,
         T: Send,
     {
-        self.run(name, "BEGIN", body).await
+        self.transaction_with(Plans::Any, name, body).await
     }
 
-    /// [`Db::transaction`] for what is done very often: its statements keep their first plan, which reads tables by their
-    /// indexes. For those whose plans do not depend on what is bound: making plans anew costs more than running them, and
-    /// a plan that was made while a table was small is still there when it is large.
-    pub async fn planned_once<T, F>(&self, name: &'static str, body: F) -> Result<T>
-    where
-        F: for<'c> AsyncFn(&'c mut Conn) -> Result<T>
-            + for<'c> TransactionBody<&'c mut Conn, T, Running: Send>
-            + Send
-            + Sync,
-        T: Send,
-    {
-        const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
-        self.run(name, BEGIN, body).await
-    }
-
-    async fn run<T, F>(&self, name: &'static str, begin: &'static str, body: F) -> Result<T>
+    /// [`Db::transaction`] with a say about plans.
+    pub async fn transaction_with<T, F>(
+        &self,
+        plans: Plans,
+        name: &'static str,
+        body: F,
+    ) -> Result<T>
     where
         F: for<'c> AsyncFn(&'c mut Conn) -> Result<T>
             + for<'c> TransactionBody<&'c mut Conn, T, Running: Send>
@@ -76,7 +89,7 @@ impl Db {
     {
         let mut conn = self.connection().await?;
         for attempt in 1.. {
-            send(begin, &mut conn)?;
+            begin(&mut conn, plans)?;
             let (outcome, written) = wake::noting(body(&mut conn)).await;
             let outcome = match outcome {
                 Ok(value) => commit(&mut conn).await.map(|()| {
@@ -114,14 +127,14 @@ impl Db {
 ///
 /// The connection is marked while it is in a transaction: when the client goes away in the middle, the pool drops the
 /// connection instead of giving half of a transaction to the next request.
-fn send(begin: &'static str, conn: &mut Conn) -> QueryResult<()> {
+fn begin(conn: &mut Conn, plans: Plans) -> QueryResult<()> {
     let status = status(conn)?;
     if status.transaction_depth().is_some() {
         return Err(DieselError::AlreadyInTransaction);
     }
     status.change_transaction_depth(TransactionDepthChange::IncreaseDepth)?;
     let mut sender: &Conn = conn;
-    match sender.batch_execute(begin).now_or_never() {
+    match sender.batch_execute(plans.begin()).now_or_never() {
         Some(answer) => answer,
         None => Ok(()),
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    db::{Conn, Db, Topic, prepared::prepared},
+    db::{Conn, Db, Plans, Topic, prepared::prepared},
     error::Result,
 };
 
@@ -182,7 +182,7 @@ impl Reader {
         let now = self.clock.now();
         let round = self
             .db
-            .planned_once("events_consume", async |conn: &mut Conn| {
+            .transaction_with(Plans::Kept, "events_consume", async |conn: &mut Conn| {
                 self.round_in(conn, now).await
             })
             .await?;

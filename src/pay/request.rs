@@ -6,7 +6,7 @@ use std::time::Instant;
 use prost::Message;
 
 use crate::{
-    db::{Conn, transaction},
+    db::{Conn, Plans, transaction},
     error::Result,
     idempotency::Keyed,
     identity::Caller,
@@ -184,19 +184,23 @@ pub(super) async fn dry_run(
     let (payment, _) = read(org_id, request.into())?;
     let now = pay.clock.now();
     pay.db
-        .planned_once("pay_dry_run_payment", async |conn: &mut Conn| {
-            transaction::begin_snapshot(conn).await?;
-            let payments = vec![&payment];
-            let mut book =
-                Book::read(conn, pay.sources(), org_id, payments, Read::Preview, now).await?;
-            let outcome = book.decide(0, None, started)?;
-            let reply = record::preview(&outcome);
-            Ok(pb::DryRunPaymentResponse {
-                dry_run: true,
-                status: reply.status,
-                authorization: reply.authorization,
-            })
-        })
+        .transaction_with(
+            Plans::Kept,
+            "pay_dry_run_payment",
+            async |conn: &mut Conn| {
+                transaction::begin_snapshot(conn).await?;
+                let payments = vec![&payment];
+                let mut book =
+                    Book::read(conn, pay.sources(), org_id, payments, Read::Preview, now).await?;
+                let outcome = book.decide(0, None, started)?;
+                let reply = record::preview(&outcome);
+                Ok(pb::DryRunPaymentResponse {
+                    dry_run: true,
+                    status: reply.status,
+                    authorization: reply.authorization,
+                })
+            },
+        )
         .await
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    db::{Conn, write},
+    db::{Conn, Plans, write},
     error::{Error, Result},
     idempotency::{self, Keyed},
     identity::Caller,
@@ -81,33 +81,37 @@ async fn approve(
         approval["reason"] = reason.into();
     }
     pay.db
-        .planned_once("pay_approve_payment", async |conn: &mut Conn| {
-            if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
-                return Ok(first);
-            }
-            let (row, terms) = transitions::lock(conn, org_id, &found.id).await?;
-            if row.status != "pending_human_review" || ends_at(row.created_at) <= now {
-                return Err(not_pending(&row.status));
-            }
-            let terms = terms.map(serde_json::from_value).transpose();
-            let payment = Payment::of(&row, terms.map_err(Error::internal)?);
-            let payments = vec![&payment];
-            let mut book =
-                Book::read(conn, pay.sources(), org_id, payments, Read::Locked, now).await?;
-            let outcome = book.decide(0, Some(&row.id), started)?;
-            let reply = record::revise(conn, &outcome, &approval).await?;
-            write::run_all(conn, book.writes()?)
-                .await
-                .map_err(wallets::conflict)?;
-            let reply = pb::ApprovePaymentResponse {
-                transaction_id: reply.transaction_id,
-                status: reply.status,
-                authorization: reply.authorization,
-                settlement: reply.settlement,
-            };
-            idempotency::keep(conn, keyed.as_ref(), &reply).await?;
-            Ok(reply)
-        })
+        .transaction_with(
+            Plans::Kept,
+            "pay_approve_payment",
+            async |conn: &mut Conn| {
+                if let Some(first) = idempotency::replay(conn, keyed.as_ref(), now).await? {
+                    return Ok(first);
+                }
+                let (row, terms) = transitions::lock(conn, org_id, &found.id).await?;
+                if row.status != "pending_human_review" || ends_at(row.created_at) <= now {
+                    return Err(not_pending(&row.status));
+                }
+                let terms = terms.map(serde_json::from_value).transpose();
+                let payment = Payment::of(&row, terms.map_err(Error::internal)?);
+                let payments = vec![&payment];
+                let mut book =
+                    Book::read(conn, pay.sources(), org_id, payments, Read::Locked, now).await?;
+                let outcome = book.decide(0, Some(&row.id), started)?;
+                let reply = record::revise(conn, &outcome, &approval).await?;
+                write::run_all(conn, book.writes()?)
+                    .await
+                    .map_err(wallets::conflict)?;
+                let reply = pb::ApprovePaymentResponse {
+                    transaction_id: reply.transaction_id,
+                    status: reply.status,
+                    authorization: reply.authorization,
+                    settlement: reply.settlement,
+                };
+                idempotency::keep(conn, keyed.as_ref(), &reply).await?;
+                Ok(reply)
+            },
+        )
         .await
 }
 

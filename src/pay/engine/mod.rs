@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     app::App,
     clock::Clock,
-    db::{Conn, Db},
+    db::{Conn, Db, Plans},
     error::{Error, Kind, Result},
     idempotency::Keyed,
     identity::remembered::Unconfirmed,
@@ -70,9 +70,11 @@ impl Engine {
             policies: &self.policies,
         };
         self.db
-            .planned_once("pay_request_payments", async |conn: &mut Conn| {
-                group::decide(conn, sources, org_id, asks, now).await
-            })
+            .transaction_with(
+                Plans::Kept,
+                "pay_request_payments",
+                async |conn: &mut Conn| group::decide(conn, sources, org_id, asks, now).await,
+            )
             .await
     }
 

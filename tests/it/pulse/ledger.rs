@@ -162,3 +162,43 @@ async fn journals_are_never_changed_and_a_payment_moves_once() {
     assert_eq!(refusal(&desk, again).await, "23505");
     desk.app.stop().await;
 }
+
+/// What no payment can be is refused whoever writes it.
+#[tokio::test]
+async fn rows_that_contradict_themselves_are_refused() {
+    const COLUMNS: &str = "org_id, id, kind, transaction_id, created_at, chain_seq, chain_hash, currency, amount_minor, from_account, \
+                           from_wallet_id, from_balance_minor, to_account, to_org_id, to_wallet_id, to_balance_minor";
+    let desk = Desk::open().await;
+    desk.pay(json!({})).await.expect_status(200);
+    for fault in [
+        "counterparty_org_id = org_id",
+        "counterparty_org_id = 'org_other', counterparty_agent_id = NULL",
+        "settled_at = NULL",
+        "status = 'denied'",
+        "counted_at = NULL",
+        "spent_total_minor = NULL",
+        "counted_at = NULL, spent_total_minor = NULL",
+    ] {
+        let code = refusal(&desk, &format!("UPDATE transactions SET {fault}")).await;
+        assert_eq!(code, "23514", "{fault}");
+    }
+    for (column, value) in [
+        ("kind", "'fund'"),
+        ("transaction_id", "NULL"),
+        ("from_account", "'external'"),
+        ("from_wallet_id", "NULL"),
+        ("from_balance_minor", "NULL"),
+        ("to_account", "'external'"),
+        ("to_org_id", "org_id"),
+        ("to_wallet_id", "NULL"),
+        ("to_balance_minor", "NULL"),
+    ] {
+        let values = format!("{COLUMNS},").replace(&format!(" {column},"), &format!(" {value},"));
+        let values = values.trim_end_matches(',');
+        let copy = format!(
+            "INSERT INTO ledger_journals ({COLUMNS}) SELECT {values} FROM ledger_journals WHERE kind = 'payment'"
+        );
+        assert_eq!(refusal(&desk, &copy).await, "23514", "{column}");
+    }
+    desk.app.stop().await;
+}
