@@ -1,8 +1,8 @@
 //! Repeatable requests: the first answer under a key is the answer of every repetition.
 //!
-//! Effect and answer are written in one transaction; a key without an answer had no effect, and is free. Of two concurrent requests with one key the second waits for
-//! the first: it then answers the same bytes, or, if the first was rolled back, takes its place. Nothing is kept in
-//! memory, so this holds across replicas.
+//! Effect and answer are written in one transaction; a key without an answer had no effect, and is free. Of two concurrent
+//! requests with one key the second waits for the first: it then answers the same bytes, or, if the first was rolled back,
+//! takes its place. Nothing is kept in memory, so this holds across replicas.
 
 use std::collections::HashSet;
 
@@ -118,12 +118,13 @@ fn answered(keyed: &Keyed, kept: Option<&Kept>) -> Result<Vec<u8>> {
     let response = kept.and_then(|kept| kept.response.clone());
     response.ok_or_else(|| {
         Error::internal(anyhow::anyhow!(
-            "an idempotency key without an answer was committed"
+            "an idempotency key without an answer was not taken"
         ))
     })
 }
 
-/// Takes the keys that are free, whose life is over, or that came to nothing, in a fixed order, so that no two wait for each other.
+/// Takes the keys that are free, whose life is over, or that came to nothing, in a fixed order, so that no two wait for
+/// each other.
 async fn take(
     mut conn: &Conn,
     first: &Keyed,
@@ -204,11 +205,7 @@ pub async fn keep<T: Message>(
     answer: &T,
 ) -> QueryResult<()> {
     let kept = keyed.map(|keyed| (keyed, answer.encode_to_vec()));
-    write::run_all(
-        conn,
-        keep_all(kept.into_iter().collect()).into_iter().collect(),
-    )
-    .await
+    write::run_all(conn, keep_all(Vec::from_iter(kept))).await
 }
 
 /// The answers under the keys taken by [`replay_all`], to be written with the effects.

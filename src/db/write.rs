@@ -31,7 +31,10 @@ impl<'q> Write<'q> {
 }
 
 /// Runs the writes in their order. All are sent at once.
-pub async fn run_all(conn: &Conn, writes: Vec<Write<'_>>) -> QueryResult<()> {
+pub async fn run_all<'q>(
+    conn: &Conn,
+    writes: impl IntoIterator<Item = Write<'q>>,
+) -> QueryResult<()> {
     try_join_all(writes.into_iter().map(|write| write.run(conn))).await?;
     Ok(())
 }

@@ -94,7 +94,9 @@ impl Authenticator {
         };
         let remembered = is_confirmed_later.then(|| self.remembered.get(&sha256));
         let (row, unconfirmed) = match remembered.flatten() {
-            Some(known) if kinds.contains(&known.row.kind) => (Arc::clone(&known.row), Some(known)),
+            Some(known) if kinds.contains(&known.row().kind) => {
+                (Arc::clone(known.row()), Some(known))
+            }
             _ => {
                 let row = self.find(sha256, &kinds).await?;
                 if is_confirmed_later {

@@ -2,12 +2,13 @@
 //! do is then done with the key, and one trip to the database is enough.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use diesel::result::Error as DieselError;
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use super::{
     keys::{self, KeyRow, Sha256},
 };
 use crate::{
-    db::{Conn, generation::Memory},
+    db::Conn,
     error::{Error, Kind, Result},
 };
 
@@ -25,30 +26,34 @@ const LIFETIME: Duration = Duration::from_secs(60);
 /// Most keys; when there are more, all are forgotten.
 const KEYS_MAX: usize = 10_000;
 
-/// The keys a process found lately.
-pub struct Remembered {
-    found: Mutex<HashMap<Sha256, (Instant, Arc<KeyRow>)>>,
-    /// Those that were confirmed, as long as no key changes.
-    confirmed: Memory<Sha256, Arc<KeyRow>>,
+/// A key as it was found.
+struct Found {
+    row: Arc<KeyRow>,
+    since: Instant,
+    /// The generation in which it was confirmed last, see [`crate::db::generation`].
+    confirmed: Mutex<Option<Uuid>>,
 }
 
-impl Default for Remembered {
-    fn default() -> Self {
-        Self {
-            found: Mutex::default(),
-            confirmed: Memory::new(KEYS_MAX),
-        }
+impl Found {
+    fn confirmed(&self) -> MutexGuard<'_, Option<Uuid>> {
+        self.confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The keys a process found lately.
+#[derive(Default)]
+pub struct Remembered(Mutex<HashMap<Sha256, Arc<Found>>>);
 
 impl Remembered {
     /// The key with this digest, if it was found lately.
     pub(super) fn get(self: &Arc<Self>, sha256: &Sha256) -> Option<Unconfirmed> {
         let keys = self.lock();
-        let (since, row) = keys.get(sha256)?;
-        (since.elapsed() < LIFETIME).then(|| Unconfirmed {
+        let found = keys.get(sha256)?;
+        (found.since.elapsed() < LIFETIME).then(|| Unconfirmed {
             sha256: *sha256,
-            row: Arc::clone(row),
+            found: Arc::clone(found),
             remembered: Arc::clone(self),
         })
     }
@@ -58,11 +63,16 @@ impl Remembered {
         if keys.len() >= KEYS_MAX {
             keys.clear();
         }
-        keys.insert(sha256, (Instant::now(), row));
+        let found = Found {
+            row,
+            since: Instant::now(),
+            confirmed: Mutex::default(),
+        };
+        keys.insert(sha256, Arc::new(found));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Sha256, (Instant, Arc<KeyRow>)>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sha256, Arc<Found>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,24 +80,28 @@ impl Remembered {
 #[derive(Clone)]
 pub struct Unconfirmed {
     sha256: Sha256,
-    pub(super) row: Arc<KeyRow>,
+    found: Arc<Found>,
     remembered: Arc<Remembered>,
 }
 
 impl Unconfirmed {
-    /// Whether it was confirmed in this generation.
-    fn is_confirmed(&self, generation: Uuid) -> bool {
-        let confirmed = self.remembered.confirmed.get(generation, &self.sha256);
-        confirmed.is_some_and(|row| row.is_as_good_as(&self.row))
+    pub(super) fn row(&self) -> &Arc<KeyRow> {
+        &self.found.row
     }
 
-    /// Nothing when the key is as it was. 401 when it was revoked, 503 when what it may do was changed.
-    fn compare(&self, found: Option<&KeyRow>) -> Result<()> {
-        if found.is_some_and(|found| found.is_as_good_as(&self.row)) {
+    fn is_confirmed(&self, generation: Uuid) -> bool {
+        *self.found.confirmed() == Some(generation)
+    }
+
+    /// Nothing when the key is as it was, which is remembered of the generation. 401 when it was revoked, 503 when what it
+    /// may do was changed.
+    fn compare(&self, now: Option<&KeyRow>, generation: Option<Uuid>) -> Result<()> {
+        if now.is_some_and(|now| now.is_as_good_as(self.row())) {
+            *self.found.confirmed() = generation;
             return Ok(());
         }
         self.remembered.lock().remove(&self.sha256);
-        match found {
+        match now {
             None => Err(invalid()),
             Some(_) => Err(Error::new(
                 Kind::Unavailable,
@@ -100,7 +114,7 @@ impl Unconfirmed {
 
 impl fmt::Debug for Unconfirmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Unconfirmed").field(&self.row.id).finish()
+        f.debug_tuple("Unconfirmed").field(&self.row().id).finish()
     }
 }
 
@@ -111,27 +125,20 @@ pub async fn confirm(
     keys: &[Option<&Unconfirmed>],
     generation: Option<Uuid>,
 ) -> Result<Vec<Result<()>>> {
-    let is_open = |key: &&Unconfirmed| !generation.is_some_and(|now| key.is_confirmed(now));
-    let open: BTreeMap<Sha256, &Unconfirmed> = keys
+    let is_open = |key: &Unconfirmed| !generation.is_some_and(|now| key.is_confirmed(now));
+    let open: Vec<Option<&Unconfirmed>> = keys
         .iter()
-        .flatten()
-        .copied()
-        .filter(is_open)
-        .map(|key| (key.sha256, key))
+        .map(|key| key.filter(|key| is_open(key)))
         .collect();
-    let found = try_join_all(open.keys().map(|sha256| keys::find(conn, sha256))).await?;
-    for ((sha256, key), row) in open.iter().zip(&found) {
-        if let (Some(generation), Some(row)) = (generation, row) {
-            let row = Arc::new(row.clone());
-            key.remembered.confirmed.put(generation, *sha256, row);
-        }
-    }
-    let compare = |key: &Option<&Unconfirmed>| match key {
-        Some(key) if open.contains_key(&key.sha256) => {
-            let mut found = found.iter().flatten();
-            key.compare(found.find(|row| row.sha256 == key.sha256))
-        }
-        _ => Ok(()),
+    let digests: BTreeSet<Sha256> = open.iter().flatten().map(|key| key.sha256).collect();
+    let found = digests.iter().map(async |sha256| {
+        let row = keys::find(conn, sha256).await?;
+        Ok::<_, DieselError>((*sha256, row))
+    });
+    let found: HashMap<Sha256, Option<KeyRow>> = try_join_all(found).await?.into_iter().collect();
+    let compare = |key: Option<&Unconfirmed>| match key {
+        Some(key) => key.compare(found.get(&key.sha256).and_then(Option::as_ref), generation),
+        None => Ok(()),
     };
-    Ok(keys.iter().map(compare).collect())
+    Ok(open.into_iter().map(compare).collect())
 }

@@ -165,7 +165,7 @@ pub(super) async fn apply(
         .flatten()
         .collect();
     let changed = wallet_rows::store(changed.iter().collect());
-    write::run_all(conn, changed.into_iter().collect()).await?;
+    write::run_all(conn, changed).await?;
     ledger::post(conn, of.0, &[posting], now).await?;
     Ok(())
 }

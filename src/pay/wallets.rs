@@ -234,20 +234,22 @@ pub fn conflict(error: DieselError) -> Error {
 pub fn insert_all(rows: Vec<&WalletRow>) -> Option<Write<'_>> {
     const INSERT: &str = "INSERT INTO wallets (org_id, id, agent_id, currency, available_minor, held_minor, lifetime_sent_minor, \
         lifetime_received_minor, last_transaction_at, created_at, updated_at) SELECT r.* FROM {rows} ORDER BY org_id, agent_id, currency";
-    let write = Rows::of(&rows)
-        .column::<Text, _>("org_id", |row| row.org_id.as_str())
-        .column::<Text, _>("id", |row| row.id.as_str())
-        .column::<Text, _>("agent_id", |row| row.agent_id.as_str())
-        .column::<Text, _>("currency", |row| row.currency.as_str())
-        .column::<BigInt, _>("available_minor", |row| row.available_minor)
-        .column::<BigInt, _>("held_minor", |row| row.held_minor)
-        .column::<BigInt, _>("sent_minor", |row| row.lifetime_sent_minor)
-        .column::<BigInt, _>("received_minor", |row| row.lifetime_received_minor)
-        .column::<Nullable<Timestamptz>, _>("last_transaction_at", |row| row.last_transaction_at)
-        .column::<Timestamptz, _>("created_at", |row| row.created_at)
-        .column::<Timestamptz, _>("updated_at", |row| row.updated_at)
-        .write(INSERT);
-    (!rows.is_empty()).then_some(write)
+    let write = || {
+        Rows::of(&rows)
+            .column::<Text, _>("org_id", |row| row.org_id.as_str())
+            .column::<Text, _>("id", |row| row.id.as_str())
+            .column::<Text, _>("agent_id", |row| row.agent_id.as_str())
+            .column::<Text, _>("currency", |row| row.currency.as_str())
+            .column::<BigInt, _>("available_minor", |row| row.available_minor)
+            .column::<BigInt, _>("held_minor", |row| row.held_minor)
+            .column::<BigInt, _>("sent_minor", |row| row.lifetime_sent_minor)
+            .column::<BigInt, _>("received_minor", |row| row.lifetime_received_minor)
+            .column::<Nullable<Timestamptz>, _>("last_at", |row| row.last_transaction_at)
+            .column::<Timestamptz, _>("created_at", |row| row.created_at)
+            .column::<Timestamptz, _>("updated_at", |row| row.updated_at)
+            .write(INSERT)
+    };
+    (!rows.is_empty()).then(write)
 }
 
 /// The balances of locked wallets.
@@ -255,16 +257,18 @@ pub fn store(rows: Vec<&WalletRow>) -> Option<Write<'_>> {
     const UPDATE: &str = "UPDATE wallets w SET available_minor = r.available_minor, held_minor = r.held_minor, \
         lifetime_sent_minor = r.sent_minor, lifetime_received_minor = r.received_minor, last_transaction_at = r.at, updated_at = r.at \
         FROM {rows} WHERE w.org_id = r.org_id AND w.id = r.id";
-    let write = Rows::of(&rows)
-        .column::<Text, _>("org_id", |row| row.org_id.as_str())
-        .column::<Text, _>("id", |row| row.id.as_str())
-        .column::<BigInt, _>("available_minor", |row| row.available_minor)
-        .column::<BigInt, _>("held_minor", |row| row.held_minor)
-        .column::<BigInt, _>("sent_minor", |row| row.lifetime_sent_minor)
-        .column::<BigInt, _>("received_minor", |row| row.lifetime_received_minor)
-        .column::<Timestamptz, _>("at", |row| row.updated_at)
-        .write(UPDATE);
-    (!rows.is_empty()).then_some(write)
+    let write = || {
+        Rows::of(&rows)
+            .column::<Text, _>("org_id", |row| row.org_id.as_str())
+            .column::<Text, _>("id", |row| row.id.as_str())
+            .column::<BigInt, _>("available_minor", |row| row.available_minor)
+            .column::<BigInt, _>("held_minor", |row| row.held_minor)
+            .column::<BigInt, _>("sent_minor", |row| row.lifetime_sent_minor)
+            .column::<BigInt, _>("received_minor", |row| row.lifetime_received_minor)
+            .column::<Timestamptz, _>("at", |row| row.updated_at)
+            .write(UPDATE)
+    };
+    (!rows.is_empty()).then(write)
 }
 
 /// Stores the wallet unless the agent has one in that currency; says whether it did.

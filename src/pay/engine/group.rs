@@ -20,8 +20,8 @@ use super::{
     book::{Book, Read, Sources},
 };
 
-/// Decides requests of an organisation in their order, writes what was decided, and commits. What was answered before under a key
-/// is answered again.
+/// Decides requests of an organisation in their order, writes what was decided, and commits. What was answered before
+/// under a key is answered again.
 pub(super) async fn decide(
     conn: &mut Conn,
     sources: Sources<'_>,

@@ -88,8 +88,8 @@ impl Windows<'_> {
         let key = (payer.as_str(), "USD");
         let sum = async |organization: &Organization| {
             let starts = decision::window_starts(Utc::now());
-            let spent = windows::preview(&conn, &organization.id, &[key], starts).await?;
-            let spent = spent.spent.get(&(payer.clone(), "USD".to_owned()));
+            let past = windows::preview(&conn, &organization.id, &[key], starts).await?;
+            let spent = past.spent.get(&(payer.clone(), "USD".to_owned()));
             let last = spent.and_then(|spent| spent.last);
             last.context("the past of the payer is not in its windows")?;
             Ok(())
