@@ -35,13 +35,10 @@ fn answer(router: &Router<&'static str>, request: &str) -> String {
     let (method, path) = request.split_once(' ').unwrap();
     match router.lookup(&method.parse().unwrap(), path) {
         Lookup::Match(found) => {
-            let captures = found.captures.iter().map(|capture| {
-                format!(
-                    " {}={}",
-                    found.template.variables()[capture.variable].field,
-                    capture.value
-                )
-            });
+            let variables = found.template.variables().iter();
+            let captures = variables
+                .zip(found.captures.values())
+                .map(|(variable, value)| format!(" {}={value}", variable.field));
             format!("{}{}", found.target, captures.collect::<String>())
         }
         Lookup::MethodNotAllowed { allow } => {

@@ -200,9 +200,7 @@ fn distinct(candidates: Vec<(RouteMethod, String)>) -> Vec<(RouteMethod, Templat
 fn outcome(router: &Router<usize>, method: &Method, path: &str) -> Outcome {
     match router.lookup(method, path) {
         Lookup::Match(found) => {
-            let mut captures = found.captures.iter().enumerate();
-            assert!(captures.all(|(n, capture)| capture.variable == n));
-            let values = found.captures.iter().map(|c| c.value.to_string());
+            let values = found.captures.values().map(|value| value.to_string());
             Outcome::Found(found.target, values.collect())
         }
         Lookup::MethodNotAllowed { allow } => {

@@ -88,8 +88,8 @@ fn request(
             found.target,
             found
                 .captures
-                .iter()
-                .map(|capture| capture.value.to_string())
+                .values()
+                .map(|value| value.to_string())
                 .collect(),
         ),
         Lookup::MethodNotAllowed { allow } => {

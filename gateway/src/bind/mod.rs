@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     codec::{Codec, FieldPath, MessageId},
-    router::Capture,
+    router::Captures,
     template::Template,
 };
 
@@ -130,7 +130,7 @@ impl Binder {
         body: Option<&[u8]>,
         query: Option<&str>,
         headers: &HeaderMap,
-        captures: &[Capture<'_>],
+        captures: &Captures<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestFault> {
         if let Some(json) = body {
@@ -220,15 +220,12 @@ impl Binder {
     pub fn write_path(
         &self,
         codec: &Codec,
-        captures: &[Capture<'_>],
+        captures: &Captures<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestFault> {
-        for Capture { variable, value } in captures {
-            // Captures come from the template that was compiled, so there is a binding for each.
-            let Some(PathBinding { name, field }) = self.path.get(*variable) else {
-                continue;
-            };
-            codec.read_text(field, value, out).map_err(|fault| {
+        // Captures come from the template that was compiled, so there is a binding for each.
+        for (PathBinding { name, field }, value) in self.path.iter().zip(captures.values()) {
+            codec.read_text(field, &value, out).map_err(|fault| {
                 RequestFault::parameter(Place::Path, name, ParameterProblem::Value(fault))
             })?;
         }

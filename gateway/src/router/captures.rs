@@ -4,8 +4,11 @@ use std::{borrow::Cow, ops::Range};
 
 use smallvec::SmallVec;
 
-use super::{Capture, Captures, path::Reading};
-use crate::template::{Segment, Template};
+use super::path::Reading;
+use crate::{
+    percent,
+    template::{Segment, Template},
+};
 
 /// The segments of the variables of a template, in their order.
 pub(super) type Spans = SmallVec<[Span; 4]>;
@@ -43,29 +46,56 @@ pub(super) fn spans(template: &Template) -> Spans {
         .collect()
 }
 
-/// The values of the variables in a path that matches.
-#[inline]
-pub(super) fn captures<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
-    let mut captures = Captures::new();
-    if path.has_escape() {
-        captures.extend(decoded(spans, path));
-        return captures;
-    }
-    for (variable, span) in spans.iter().enumerate() {
-        captures.push(Capture {
-            variable,
-            value: Cow::Borrowed(path.raw(span.segments(path))),
-        });
-    }
-    captures
+/// The values of the variables of a template in a path that matches it. They are decoded when they are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captures<'p> {
+    path: &'p str,
+    places: SmallVec<[Place; 4]>,
+    is_escaped: bool,
 }
 
-/// Apart, so that values which need no decoding are not written twice.
-#[cold]
-fn decoded<'p>(spans: &[Span], path: Reading<'_, 'p>) -> Captures<'p> {
-    let values = spans.iter().enumerate().map(|(variable, span)| Capture {
-        variable,
-        value: path.value(span.segments(path), span.is_multi),
-    });
-    values.collect()
+/// Where the value of a variable lies in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    start: u16,
+    end: u16,
+    is_multi: bool,
+}
+
+impl<'p> Captures<'p> {
+    #[inline]
+    pub(super) fn of(spans: &[Span], path: Reading<'_, 'p>) -> Self {
+        let place = |span: &Span| {
+            let place = path.range(span.segments(path));
+            // A path is shorter than `u16` counts.
+            Place {
+                start: place.start as u16,
+                end: place.end as u16,
+                is_multi: span.is_multi,
+            }
+        };
+        let mut captures = Self {
+            path: path.text(),
+            places: SmallVec::new(),
+            is_escaped: path.has_escape(),
+        };
+        for span in spans {
+            captures.places.push(place(span));
+        }
+        captures
+    }
+
+    /// The values in the order of [`Template::variables`], percent-decoded. What lies behind the end of the path, as the
+    /// segments of a `**` that matched nothing do, is empty.
+    pub fn values(&self) -> impl Iterator<Item = Cow<'p, str>> {
+        self.places.iter().map(|place| {
+            let place_in_path = usize::from(place.start)..usize::from(place.end);
+            let raw = self.path.get(place_in_path).unwrap_or_default();
+            match (self.is_escaped, place.is_multi) {
+                (false, _) => Cow::Borrowed(raw),
+                (true, false) => percent::decode(raw),
+                (true, true) => percent::decode_except_slash(raw),
+            }
+        })
+    }
 }

@@ -25,6 +25,9 @@ use crate::template::Segment;
 /// The most segments of a path that is looked up here.
 const MAX_SEGMENTS: usize = 12;
 
+/// How many keys are always compared.
+const FOUR: usize = 4;
+
 /// The most shapes that are tried for a path.
 const MAX_SHAPES: usize = 8;
 
@@ -93,14 +96,43 @@ impl Shape {
     }
 }
 
+/// All that most lookups compare, in two lines of a cache.
+#[repr(align(128))]
 struct Entry {
     /// Shape and verb.
     form: u64,
+    /// The first literals, and empty ones behind them, so that comparing most of them takes no loop.
+    first: [Key; FOUR],
     /// By number of the method.
     routes: [u16; METHODS],
-    /// Where its literals start.
-    literals: u32,
-    is_long: bool,
+    /// The literals behind the first, if there are any.
+    others: Box<[Key]>,
+    /// All literals if one is longer than its key.
+    texts: Box<[Box<str>]>,
+}
+
+impl Entry {
+    #[inline]
+    fn has_keys(&self, literals: &[Key; MAX_SEGMENTS]) -> bool {
+        let Some((first, others)) = literals.split_first_chunk::<FOUR>() else {
+            return false;
+        };
+        is_same(&self.first, first) && (self.others.is_empty() || is_same(&self.others, others))
+    }
+
+    /// Whether the literals are the same when their keys are.
+    #[cold]
+    fn has_texts<'a>(&self, shape: Shape, text: impl Fn(usize) -> &'a str) -> bool {
+        let mut pairs = self.texts.iter().zip(ones(shape.literals));
+        pairs.all(|(own, at)| **own == *text(at))
+    }
+}
+
+/// Whether some keys are those that others begin with.
+#[inline]
+fn is_same(keys: &[Key], others: &[Key]) -> bool {
+    let pairs = keys.iter().zip(others);
+    pairs.fold(0, |sum, (own, other)| sum | own.difference(*other)) == 0
 }
 
 /// The index of one surface.
@@ -109,9 +141,6 @@ pub(super) struct Index {
     /// By number of segments, in the order of precedence; none where there are too many.
     shapes: Vec<Option<Vec<Shape>>>,
     entries: Vec<Entry>,
-    /// The literals of all entries, and their texts.
-    keys: Vec<Key>,
-    texts: Vec<Box<str>>,
     /// Numbers of entries, at the places their hashes say or next behind. Its size is a power of two and at least three
     /// quarters of it are vacant, so a search ends soon.
     slots: Box<[u16]>,
@@ -131,8 +160,6 @@ impl Index {
         let mut index = Self {
             shapes: Vec::new(),
             entries: Vec::new(),
-            keys: Vec::new(),
-            texts: Vec::new(),
             slots: vec![VACANT; (4 * routes.len()).next_power_of_two()].into(),
         };
         let mut shapes: Vec<Shape> = routes.iter().map(|r| Shape::of(r.segments)).collect();
@@ -164,14 +191,17 @@ impl Index {
                 *slot = number as u16;
             }
             let texts = ones(shape.literals).map(text);
+            let mut keys: Vec<Key> = texts.clone().map(Key::of).collect();
+            let others = keys.split_off(FOUR.min(keys.len())).into();
+            keys.resize(FOUR, Key::default());
+            let is_long = texts.clone().any(|text| text.len() > Key::WHOLE);
             self.entries.push(Entry {
                 form: shape.with(route.verb),
+                first: keys.first_chunk().copied().unwrap_or_default(),
                 routes: [VACANT; METHODS],
-                literals: self.keys.len() as u32,
-                is_long: texts.clone().any(|text| text.len() > Key::WHOLE),
+                others,
+                texts: texts.filter(|_| is_long).map(Box::from).collect(),
             });
-            self.keys.extend(texts.clone().map(Key::of));
-            self.texts.extend(texts.map(Into::into));
             number
         });
         let Some(entry) = self.entries.get_mut(number) else {
@@ -227,13 +257,10 @@ impl Index {
         let form = shape.with(verb);
         let mut hash = form.wrapping_mul(ODD);
         let mut literals = [Key::default(); MAX_SEGMENTS];
-        let mut count = 0;
         for (literal, at) in literals.iter_mut().zip(ones(shape.literals)) {
             *literal = key(at);
             hash = hash.wrapping_add(literal.hash(at));
-            count += 1;
         }
-        let literals = literals.get(..count).unwrap_or_default();
         hash = (hash ^ hash >> 32).wrapping_mul(ODD);
         let mask = self.slots.len() - 1;
         let mut slot = (hash >> 32) as usize & mask;
@@ -243,28 +270,13 @@ impl Index {
                 return Err(slot);
             };
             if entry.form == form
-                && self.has_keys(entry, literals)
-                && (!entry.is_long || self.has_texts(entry, shape, &text))
+                && entry.has_keys(&literals)
+                && (entry.texts.is_empty() || entry.has_texts(shape, &text))
             {
                 return Ok(number);
             }
             slot = (slot + 1) & mask;
         }
-    }
-
-    #[inline]
-    fn has_keys(&self, entry: &Entry, literals: &[Key]) -> bool {
-        let keys = self.keys.get(entry.literals as usize..).unwrap_or_default();
-        let pairs = keys.iter().zip(literals);
-        pairs.fold(0, |sum, (own, key)| sum | own.difference(*key)) == 0
-    }
-
-    /// Whether the literals of an entry with the same keys are the same.
-    #[cold]
-    fn has_texts<'a>(&self, entry: &Entry, shape: Shape, text: impl Fn(usize) -> &'a str) -> bool {
-        let texts = self.texts.get(entry.literals as usize..);
-        let mut pairs = texts.unwrap_or_default().iter().zip(ones(shape.literals));
-        pairs.all(|(own, at)| **own == *text(at))
     }
 }
 

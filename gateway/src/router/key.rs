@@ -8,9 +8,9 @@ impl Key {
     /// The longest text a key says everything about.
     pub(super) const WHOLE: usize = 15;
 
-    /// The key of the text of this length at the start of some bytes.
+    /// The key of the text of this length at the start of some bytes, as a number whose lowest byte is the first.
     #[inline]
-    pub(super) fn new(bytes: &[u8; 16], length: usize) -> Self {
+    pub(super) fn new(bytes: u128, length: usize) -> Self {
         // What to keep, by length: a load instead of a branch.
         const KEPT: [u128; Key::WHOLE + 1] = {
             let mut kept = [0; Key::WHOLE + 1];
@@ -22,7 +22,7 @@ impl Key {
             kept
         };
         let kept = KEPT.get(length.min(Self::WHOLE)).copied();
-        let text = u128::from_le_bytes(*bytes) & kept.unwrap_or_default();
+        let text = bytes & kept.unwrap_or_default();
         // Longer texts are compared themselves, so their lengths may be cut short.
         Self(text | u128::from(length.min(255) as u8) << (8 * Self::WHOLE))
     }
@@ -32,7 +32,7 @@ impl Key {
         for (to, from) in padded.iter_mut().zip(text.bytes()) {
             *to = from;
         }
-        Self::new(&padded, text.len())
+        Self::new(u128::from_le_bytes(padded), text.len())
     }
 
     /// A hash that is to be added to others. What is hashed are a surface's own literals, which nobody chooses to collide.
@@ -72,7 +72,7 @@ mod tests {
         for one in &texts {
             let mut behind = [b'/'; 16];
             behind[..one.len()].copy_from_slice(one.as_bytes());
-            let read = Key::new(&behind, one.len());
+            let read = Key::new(u128::from_le_bytes(behind), one.len());
             for other in &texts {
                 let differs = read.difference(Key::of(other)) != 0;
                 assert_eq!(differs, one != other, "{one:?} {other:?}");

@@ -21,21 +21,21 @@ mod literals;
 mod path;
 mod trie;
 
-use std::borrow::Cow;
-
+pub use captures::Captures;
 use http::Method;
-use smallvec::SmallVec;
-
 pub use path::{MAX_PATH_BYTES, MAX_PATH_SEGMENTS, PathFault};
 
 use crate::{
     percent::DecodedBytes,
     template::{Template, TemplateFault},
 };
-use captures::{Spans, captures, spans};
+use captures::{Spans, spans};
 use index::{Index, Indexed, NotIndexed};
-use path::{Path, Reading};
+use path::{Path, Reading, Room};
 use trie::{NO_VERB, Query, Trie};
+
+/// There is room at once for one segment less; a path with more of them is split again in a larger room.
+const USUAL_SEGMENTS: usize = 16;
 
 /// The most routes one surface may have.
 pub const MAX_ROUTES: usize = 20_000;
@@ -101,18 +101,6 @@ pub enum RouteFault {
     },
 }
 
-/// A variable's value in a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capture<'p> {
-    /// The variable, by its index in [`Template::variables`].
-    pub variable: usize,
-    /// Its value, percent-decoded.
-    pub value: Cow<'p, str>,
-}
-
-/// The values of a path, in the order of [`Template::variables`].
-pub type Captures<'p> = SmallVec<[Capture<'p>; 4]>;
-
 /// A route that answers a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match<'r, 'p, T> {
@@ -142,9 +130,10 @@ pub enum Lookup<'r, 'p, T> {
 }
 
 struct Compiled<T> {
-    template: Template,
     target: T,
     spans: Spans,
+    /// Apart, so that what lookups read lies close together.
+    template: Box<Template>,
 }
 
 /// The compiled routes of a surface.
@@ -177,11 +166,10 @@ impl<T: Copy> Router<T> {
         {
             match Template::parse(&template) {
                 Ok(template) => {
-                    let spans = spans(&template);
                     let route = Compiled {
-                        template,
                         target,
-                        spans,
+                        spans: spans(&template),
+                        template: Box::new(template),
                     };
                     parsed.push((method, route));
                 }
@@ -261,10 +249,19 @@ impl<T: Copy> Router<T> {
 
     /// Finds the route for a method and a path. The path is that of the request target: percent-encoded, without query.
     pub fn lookup<'r, 'p>(&'r self, method: &Method, path: &'p str) -> Lookup<'r, 'p, T> {
-        let mut path = Path::new(path);
-        if let Err(fault) = path.split() {
-            return Lookup::Malformed(fault);
-        }
+        let (mut usual, mut most);
+        usual = Room::<USUAL_SEGMENTS>::new();
+        let split = match Path::split(path, &mut usual) {
+            Err(PathFault::TooManySegments) => {
+                most = Room::<{ MAX_PATH_SEGMENTS + 1 }>::new();
+                Path::split(path, &mut most)
+            }
+            split => split,
+        };
+        let path = match split {
+            Ok(path) => path,
+            Err(fault) => return Lookup::Malformed(fault),
+        };
         let with_verb = self
             .cut_known_verb(&path)
             .map(|(path, verb)| Query { path, verb, method });
@@ -283,7 +280,7 @@ impl<T: Copy> Router<T> {
             return Lookup::Match(Match {
                 target: route.target,
                 template: &route.template,
-                captures: captures(&route.spans, query.path),
+                captures: Captures::of(&route.spans, query.path),
             });
         }
         let mut methods = Vec::new();
@@ -307,7 +304,7 @@ impl<T: Copy> Router<T> {
     }
 
     /// The path without its verb and the verb's number, if the path ends in a verb that some route has.
-    fn cut_known_verb<'q, 'p>(&self, path: &'q Path<'p>) -> Option<(Reading<'q, 'p>, u16)> {
+    fn cut_known_verb<'q, 'p>(&self, path: &'q Path<'q, 'p>) -> Option<(Reading<'q, 'p>, u16)> {
         if self.verbs.is_empty() {
             return None;
         }

@@ -3,9 +3,10 @@
 //! The split comes before the decoding (`google/api/http.proto`, RFC 3986 section 2.2): an escaped slash never divides
 //! segments. Nothing is allocated; offsets live in a fixed array on the stack.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use memchr::memrchr;
+use wide::u8x16;
 
 use super::key::Key;
 use crate::percent::{self, PercentFault};
@@ -34,20 +35,40 @@ pub enum PathFault {
     Percent(#[from] PercentFault),
 }
 
-/// How many bytes are looked at together.
-const BLOCK: usize = 64;
+/// How many bytes are compared together.
+const LANE: usize = 16;
 
-/// The longest path that is copied, so that any sixteen bytes that start in it can be read at once.
-const SHORT: usize = 2 * BLOCK;
+/// How many bytes are marked together.
+const BLOCK: usize = 4 * LANE;
+
+/// How many starts of segments are taken from a block without asking how many there are.
+const USUAL: usize = 8;
+
+/// What a path is split in: room for the starts of `N - 1` segments and one more.
+pub(super) struct Room<const N: usize> {
+    starts: [u16; N],
+    /// The path and zeros, if it is shorter than this.
+    padded: [u8; LANE],
+}
+
+impl<const N: usize> Room<N> {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self {
+            starts: [0; N],
+            padded: [0; LANE],
+        }
+    }
+}
 
 /// A path split into segments.
-pub(super) struct Path<'p> {
+pub(super) struct Path<'q, 'p> {
     /// Without the trailing slash.
     text: &'p str,
-    /// The text and zeros, if it is short.
-    padded: [u8; SHORT + 16],
+    /// The text, with zeros behind it if it is shorter than a lane.
+    bytes: &'q [u8],
     /// Where each segment starts, and where one more would. `u16` holds every offset up to `MAX_PATH_BYTES`.
-    starts: [u16; MAX_PATH_SEGMENTS + 1],
+    starts: &'q [u16],
     count: usize,
     is_escaped: bool,
     has_colon: bool,
@@ -55,98 +76,50 @@ pub(super) struct Path<'p> {
     has_gap: bool,
 }
 
-impl<'p> Path<'p> {
-    /// A path yet to be split. The two are apart so that the array is filled where it lies: moving it out of a result
-    /// takes longer than the split.
+impl<'q, 'p: 'q> Path<'q, 'p> {
+    /// Splits a path in a room, which may be too small for it.
     #[inline]
-    pub(super) fn new(text: &'p str) -> Self {
-        Self {
-            text,
-            padded: [0; SHORT + 16],
-            starts: [0; MAX_PATH_SEGMENTS + 1],
-            count: 0,
-            is_escaped: false,
-            has_colon: false,
-            has_gap: false,
-        }
-    }
-
-    pub(super) fn split(&mut self) -> Result<(), PathFault> {
-        if !self.text.starts_with('/') {
+    pub(super) fn split<const N: usize>(
+        text: &'p str,
+        room: &'q mut Room<N>,
+    ) -> Result<Self, PathFault> {
+        if !text.starts_with('/') {
             return Err(PathFault::NotAbsolute);
         }
-        if self.text.len() > MAX_PATH_BYTES {
+        if text.len() > MAX_PATH_BYTES {
             return Err(PathFault::TooLong);
         }
-        if self.text.len() > 1 {
-            self.text = self.text.strip_suffix('/').unwrap_or(self.text);
-            self.start_segments()?;
+        // The root has no segments.
+        let (text, is_root) = match text.strip_suffix('/') {
+            Some("") => (text, true),
+            Some(cut) => (cut, false),
+            None => (text, false),
+        };
+        let Room { starts, padded } = room;
+        let mut bytes = text.as_bytes();
+        if let Some(own) = padded.get_mut(..bytes.len()) {
+            own.copy_from_slice(bytes);
+            bytes = padded;
         }
-        if let Some(start) = self.starts.get_mut(self.count) {
-            *start = self.text.len() as u16 + 1;
+        let mut marked = Marked::default();
+        if !is_root {
+            marked.mark(bytes, starts)?;
         }
-        if self.is_escaped {
-            percent::check(self.text)?;
+        if let Some(start) = starts.get_mut(marked.count) {
+            *start = text.len() as u16 + 1;
         }
-        Ok(())
-    }
-
-    /// Two blocks that overlap cover every length between one of them and both, without a loop.
-    fn start_segments(&mut self) -> Result<(), PathFault> {
-        let bytes = self.text.as_bytes();
-        if let Some(padded) = self.padded.get_mut(..bytes.len())
-            && bytes.len() <= SHORT
-        {
-            padded.copy_from_slice(bytes);
+        if marked.is_escaped {
+            percent::check(text)?;
         }
-        match bytes.len() {
-            ..16 => self.add(&Marks::of(self.padded.first_chunk()), 0),
-            16..32 => self.add(&Marks::of_both::<16>(bytes), 0),
-            32..=64 => self.add(&Marks::of_both::<32>(bytes), 0),
-            65..=SHORT => {
-                self.add(&Marks::of(bytes.first_chunk()), 0)?;
-                let mut last = Marks::of(bytes.last_chunk());
-                // What the first block has as well.
-                last.slashes >>= SHORT - bytes.len();
-                self.add(&last, BLOCK)
-            }
-            _ => self.start_segments_of_long(bytes),
-        }
-    }
-
-    #[cold]
-    fn start_segments_of_long(&mut self, bytes: &[u8]) -> Result<(), PathFault> {
-        for (index, chunk) in bytes.chunks(BLOCK).enumerate() {
-            let mut block = [0; BLOCK];
-            block
-                .iter_mut()
-                .zip(chunk)
-                .for_each(|(to, from)| *to = *from);
-            self.add(&Marks::of(Some(&block)), index * BLOCK)?;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn add(&mut self, marks: &Marks, offset: usize) -> Result<(), PathFault> {
-        self.is_escaped |= marks.has_percent;
-        self.has_colon |= marks.has_colon;
-        let mut slashes = marks.slashes;
-        let before = self.text.as_bytes().get(offset.wrapping_sub(1));
-        let touching = slashes << 1 | u64::from(before == Some(&b'/'));
-        self.has_gap |= slashes & touching != 0;
-        let mut count = self.count;
-        while slashes != 0 {
-            let at = offset + slashes.trailing_zeros() as usize + 1;
-            match self.starts.get_mut(count) {
-                Some(start) if count < MAX_PATH_SEGMENTS => *start = at as u16,
-                _ => return Err(PathFault::TooManySegments),
-            }
-            count += 1;
-            slashes &= slashes - 1;
-        }
-        self.count = count;
-        Ok(())
+        Ok(Self {
+            text,
+            bytes,
+            starts,
+            count: marked.count,
+            is_escaped: marked.is_escaped,
+            has_colon: marked.has_colon,
+            has_gap: marked.has_gap,
+        })
     }
 
     /// The path read without a verb.
@@ -178,65 +151,104 @@ impl<'p> Path<'p> {
     }
 }
 
-/// What a block of a path has.
+/// What was found in the bytes of a path.
 #[derive(Default)]
-struct Marks {
+struct Marked {
+    count: usize,
+    is_escaped: bool,
+    has_colon: bool,
+    has_gap: bool,
+}
+
+impl Marked {
+    /// Looks through at least a lane of bytes, and writes where their segments start.
+    #[inline]
+    fn mark(&mut self, bytes: &[u8], starts: &mut [u16]) -> Result<(), PathFault> {
+        let mut is_behind_slash = false;
+        for from in (0..bytes.len()).step_by(BLOCK) {
+            let block = Block::of(bytes, from);
+            self.is_escaped |= block.has_percent;
+            self.has_colon |= block.has_colon;
+            let touching = block.slashes << 1 | u64::from(is_behind_slash);
+            self.has_gap |= block.slashes & touching != 0;
+            is_behind_slash = block.slashes >> (BLOCK - 1) != 0;
+            self.start_segments(block.slashes, from, starts)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn start_segments(
+        &mut self,
+        mut slashes: u64,
+        from: usize,
+        starts: &mut [u16],
+    ) -> Result<(), PathFault> {
+        let found = slashes.count_ones() as usize;
+        let room = starts.get_mut(self.count..).unwrap_or_default();
+        // The last place is for the end.
+        if found >= room.len() {
+            return Err(PathFault::TooManySegments);
+        }
+        self.count += found;
+        let mut next = || {
+            let start = from + slashes.trailing_zeros() as usize + 1;
+            slashes &= slashes.wrapping_sub(1);
+            start as u16
+        };
+        let rest = match room.split_first_chunk_mut::<USUAL>() {
+            // What is written too much is written over, or never read.
+            Some((usual, rest)) => {
+                *usual = std::array::from_fn(|_| next());
+                rest.get_mut(..found.saturating_sub(USUAL))
+            }
+            None => room.get_mut(..found),
+        };
+        for start in rest.unwrap_or_default() {
+            *start = next();
+        }
+        Ok(())
+    }
+}
+
+/// What a block of a path has.
+struct Block {
     /// A bit for every slash.
     slashes: u64,
     has_percent: bool,
     has_colon: bool,
 }
 
-impl Marks {
-    /// Of nothing if there is no block.
+impl Block {
+    /// Of up to 64 bytes. The lanes that would go beyond the end overlap the ones before: a block of any length is looked
+    /// at without a branch.
     #[inline]
-    fn of(block: Option<&[u8; BLOCK]>) -> Self {
-        let block = block.unwrap_or(&[0; BLOCK]);
-        let has = |wanted| equal(block, wanted).fold(0, |any, word| any | word) != 0;
+    fn of(bytes: &[u8], from: usize) -> Self {
+        let (mut slashes, mut percents, mut colons) = (0, u8x16::ZERO, u8x16::ZERO);
+        let last = bytes.len().saturating_sub(LANE);
+        for lane in 0..BLOCK / LANE {
+            let at = last.min(from + lane * LANE);
+            let lane = bytes.get(at..).and_then(<[u8]>::first_chunk);
+            let lane = u8x16::new(*lane.unwrap_or(&[0; LANE]));
+            let own = lane.simd_eq(u8x16::splat(b'/')).to_bitmask();
+            slashes |= u64::from(own).rotate_left(at.wrapping_sub(from) as u32);
+            percents |= lane.simd_eq(u8x16::splat(b'%'));
+            colons |= lane.simd_eq(u8x16::splat(b':'));
+        }
+        // A lane that begins before the block leaves what is not of the block beyond its end.
+        let length = BLOCK.min(bytes.len().saturating_sub(from));
         Self {
-            slashes: equal(block, b'/').rev().fold(0, |slashes, word| {
-                // One bit of each byte, no two alike; their sum is the highest byte of the product.
-                let bits = (word & 0x8040_2010_0804_0201).wrapping_mul(0x0101_0101_0101_0101) >> 56;
-                slashes << 8 | bits
-            }),
-            has_percent: has(b'%'),
-            has_colon: has(b':'),
+            slashes: slashes & u64::MAX.unbounded_shr((BLOCK - length) as u32),
+            has_percent: percents.any(),
+            has_colon: colons.any(),
         }
     }
-
-    /// Of at least `N` bytes and at most twice as many: the first `N` and the last, which may overlap, make one block.
-    #[inline]
-    fn of_both<const N: usize>(bytes: &[u8]) -> Self {
-        let mut block = [0; BLOCK];
-        let (halves, _) = block.as_chunks_mut::<N>();
-        if let ([first, last, ..], Some(own_first), Some(own_last)) =
-            (halves, bytes.first_chunk(), bytes.last_chunk())
-        {
-            *first = *own_first;
-            *last = *own_last;
-        }
-        let mut marks = Self::of(Some(&block));
-        let first = marks.slashes & ((1 << N) - 1);
-        marks.slashes = first | marks.slashes >> N << (bytes.len() - N);
-        marks
-    }
-}
-
-/// Eight bytes as a number each, all of whose bits tell whether it is `wanted`. The compiler makes vectors of it.
-#[inline]
-fn equal(block: &[u8; BLOCK], wanted: u8) -> impl DoubleEndedIterator<Item = u64> {
-    let equal = block.map(|byte| if byte == wanted { u8::MAX } else { 0 });
-    let words: [u64; BLOCK / 8] = std::array::from_fn(|word| {
-        let bytes = equal.get(8 * word..).and_then(<[u8]>::first_chunk);
-        u64::from_le_bytes(*bytes.unwrap_or(&[0; 8]))
-    });
-    words.into_iter()
 }
 
 /// A path as it is matched: whole, or with its verb cut off.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'q, 'p> {
-    path: &'q Path<'p>,
+    path: &'q Path<'q, 'p>,
     /// End of the last segment: the end of the path, or the colon of the verb.
     end: usize,
 }
@@ -248,13 +260,12 @@ impl<'p> Reading<'_, 'p> {
         self.path.count
     }
 
-    /// Whether every segment has a [`Self::key`] and is what it stands for: the path is short, nothing is
-    /// escaped and no segment empty.
+    /// Whether every segment has a [`Self::key`] and is what it stands for: nothing is escaped and no segment empty.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         let path = self.path;
         let is_last_empty = path.count > 0 && path.start(path.count - 1) == self.end;
-        path.text.len() <= SHORT && !(path.is_escaped | path.has_gap | is_last_empty)
+        !(path.is_escaped | path.has_gap | is_last_empty)
     }
 
     /// The bytes of a segment of a plain path, as [`Key`] has them.
@@ -263,13 +274,17 @@ impl<'p> Reading<'_, 'p> {
         let start = |index| usize::from(self.path.starts.get(index).copied().unwrap_or_default());
         let (from, next) = (start(index), start(index + 1));
         let length = self.end.min(next.wrapping_sub(1)).wrapping_sub(from);
-        let bytes = self.path.padded.get(from..).and_then(<[u8]>::first_chunk);
-        Key::new(bytes.unwrap_or(&[0; 16]), length)
+        // Of a segment near the end, the lane that ends with the path has all.
+        let bytes = self.path.bytes;
+        let at = bytes.len().saturating_sub(LANE).min(from);
+        let lane = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        let text = u128::from_le_bytes(*lane.unwrap_or(&[0; LANE]));
+        Key::new(text.unbounded_shr(8 * (from - at) as u32), length)
     }
 
     /// Where some neighbouring segments lie. What starts behind the end of the path ends before it starts.
     #[inline]
-    fn range(&self, segments: Range<usize>) -> Range<usize> {
+    pub(super) fn range(&self, segments: Range<usize>) -> Range<usize> {
         // The end of the reading is in the last segment.
         let end = (self.path.start(segments.end) - 1).min(self.end);
         self.path.start(segments.start)..end
@@ -277,7 +292,8 @@ impl<'p> Reading<'_, 'p> {
 
     /// A segment as it was sent.
     pub(super) fn segment(&self, index: usize) -> &'p str {
-        self.raw(index..index + 1)
+        let range = self.range(index..index + 1);
+        self.path.text.get(range).unwrap_or_default()
     }
 
     /// Whether a segment has to be decoded before it is compared.
@@ -291,21 +307,10 @@ impl<'p> Reading<'_, 'p> {
         self.path.is_escaped
     }
 
-    /// The decoded text of some neighbouring segments with the slashes between them. What lies behind the end of the
-    /// path, as the segments of a `**` that matched nothing do, is empty.
-    pub(super) fn value(&self, segments: Range<usize>, is_multi: bool) -> Cow<'p, str> {
-        let raw = self.raw(segments);
-        match (self.path.is_escaped, is_multi) {
-            (false, _) => Cow::Borrowed(raw),
-            (true, false) => percent::decode(raw),
-            (true, true) => percent::decode_except_slash(raw),
-        }
-    }
-
-    /// Some neighbouring segments as they were sent.
+    /// The whole path.
     #[inline]
-    pub(super) fn raw(&self, segments: Range<usize>) -> &'p str {
-        self.path.text.get(self.range(segments)).unwrap_or_default()
+    pub(super) fn text(&self) -> &'p str {
+        self.path.text
     }
 }
 
@@ -321,8 +326,8 @@ mod tests {
                 for mark in ["/", "//", ":", "%41"] {
                     let mut text = format!("/{}", "a".repeat(length - 1));
                     text.replace_range(at..(at + mark.len()).min(length), mark);
-                    let mut path = Path::new(&text);
-                    path.split().unwrap();
+                    let mut room = Room::<{ MAX_PATH_SEGMENTS + 1 }>::new();
+                    let path = Path::split(&text, &mut room).unwrap();
                     let text = text.strip_suffix('/').unwrap_or(&text);
                     let expected: Vec<&str> = text.split('/').skip(1).collect();
                     let reading = path.whole();
@@ -331,14 +336,36 @@ mod tests {
                     assert_eq!(found, expected, "{text}");
                     assert_eq!(reading.has_escape(), text.contains('%'), "{text}");
                     assert_eq!(path.has_colon, text.contains(':'), "{text}");
-                    let is_plain = text.len() <= SHORT
-                        && !text.contains('%')
-                        && expected.iter().all(|segment| !segment.is_empty());
+                    let is_plain =
+                        !text.contains('%') && expected.iter().all(|segment| !segment.is_empty());
                     assert_eq!(reading.is_plain(), is_plain, "{text}");
                     for (n, segment) in expected.iter().enumerate().filter(|_| is_plain) {
                         assert_eq!(reading.key(n).difference(Key::of(segment)), 0, "{text}");
                     }
                 }
+            }
+        }
+    }
+
+    /// Any number of segments is split alike in a room that is large enough, and refused in one that is not.
+    #[test]
+    fn a_room_takes_one_segment_less_than_it_has_places() {
+        for count in 1..=MAX_PATH_SEGMENTS + 1 {
+            let text = "/ab".repeat(count);
+            let (mut small, mut large) =
+                (Room::<16>::new(), Room::<{ MAX_PATH_SEGMENTS + 1 }>::new());
+            for (split, places) in [
+                (Path::split(&text, &mut small), 16),
+                (Path::split(&text, &mut large), MAX_PATH_SEGMENTS + 1),
+            ] {
+                if count >= places {
+                    assert_eq!(split.err(), Some(PathFault::TooManySegments), "{count}");
+                    continue;
+                }
+                let path = split.unwrap();
+                let reading = path.whole();
+                assert_eq!(reading.count(), count);
+                assert!((0..count).all(|n| reading.segment(n) == "ab"), "{count}");
             }
         }
     }
