@@ -1,7 +1,8 @@
 //! Doing together what waits together.
 //!
 //! Requests that come while a group of their lane is being done wait, and are done as the next group. One that is alone
-//! goes at once: nobody waits for company. A group that began is finished, whoever goes away meanwhile.
+//! goes at once: nobody waits for company, but who has arrived is let in before the door closes. A group that began is
+//! finished, whoever goes away meanwhile.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -106,6 +107,9 @@ impl<W: Work> Lanes<W> {
             lane: &lane,
             is_closed: false,
         };
+        // What is to be read from connections comes first: that takes no time when there is nothing, and otherwise the
+        // first of many would go alone and the others would wait for it.
+        tokio::task::yield_now().await;
         while let Some((items, senders)) = open.next() {
             metrics::histogram!("pulpo_group_size", "work" => W::NAME).record(items.len() as f64);
             let answers = self.work.run(&lane, items).await;

@@ -40,7 +40,6 @@ use crate::{
     workers::Workers,
 };
 
-use compliance::RuleBook;
 use engine::{Engine, book::Sources};
 
 pub mod admin;
@@ -90,33 +89,26 @@ struct Pay {
     rates_scale: u32,
     secrets: Secrets,
     sender: delivery::Sender,
-    rules: Arc<RuleBook>,
-    policies: Arc<policies::Remembered>,
+    sources: Sources,
     engine: Arc<Lanes<Engine>>,
     backtests: Arc<Semaphore>,
 }
 
 impl Pay {
     fn new(app: &App) -> Self {
-        let policies = Arc::<policies::Remembered>::default();
+        let sources = Sources {
+            rules: Arc::clone(&app.compliance),
+            policies: Arc::default(),
+        };
         Self {
             db: app.db.clone(),
             clock: app.clock.clone(),
             rates_scale: app.config.rates.scale,
             secrets: app.secrets.clone(),
             sender: app.sender.clone(),
-            rules: app.compliance.clone(),
-            engine: Engine::start(app, Arc::clone(&policies)),
-            policies,
+            engine: Engine::start(app, sources.clone()),
+            sources,
             backtests: backtest::room(),
-        }
-    }
-
-    /// What payments are decided by.
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            rules: &self.rules,
-            policies: &self.policies,
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) async fn create(
 ) -> Result<PolicyRow> {
     let org_id = caller.org_id()?;
     require_agent(caller, request.agent_id.as_deref())?;
-    let row = new_row(org_id, request, &pay.rules, pay.clock.now())?;
+    let row = new_row(org_id, request, &pay.sources.rules, pay.clock.now())?;
     pay.db
         .transaction("pay_create_policy", async |conn: &mut Conn| {
             policies::insert(conn, &row).await
@@ -43,13 +43,18 @@ pub(super) async fn update(
         require_agent(caller, change.agent_id.as_deref())?;
     }
     // Refused before the policy is looked for: bad input is 400 even for an unknown id.
-    apply(blank(org_id, pay.clock.now()), &change, &fields, &pay.rules)?;
+    apply(
+        blank(org_id, pay.clock.now()),
+        &change,
+        &fields,
+        &pay.sources.rules,
+    )?;
     let now = pay.clock.now();
     pay.db
         .transaction("pay_update_policy", async |conn: &mut Conn| {
             let row = policies::lock_active(conn, org_id, &request.id).await?;
             require_agent(caller, row.agent_id.as_deref())?;
-            let mut row = apply(row, &change, &fields, &pay.rules)?;
+            let mut row = apply(row, &change, &fields, &pay.sources.rules)?;
             check_order(&row)?;
             row.updated_at = now;
             policies::update(conn, &row).await

@@ -191,7 +191,7 @@ pub(super) async fn dry_run(
                 transaction::begin_snapshot(conn).await?;
                 let payments = vec![&payment];
                 let mut book =
-                    Book::read(conn, pay.sources(), org_id, payments, Read::Preview, now).await?;
+                    Book::read(conn, &pay.sources, org_id, payments, Read::Preview, now).await?;
                 let outcome = book.decide(0, None, started)?;
                 let reply = record::preview(&outcome);
                 Ok(pb::DryRunPaymentResponse {

@@ -96,7 +96,7 @@ async fn approve(
                 let payment = Payment::of(&row, terms.map_err(Error::internal)?);
                 let payments = vec![&payment];
                 let mut book =
-                    Book::read(conn, pay.sources(), org_id, payments, Read::Locked, now).await?;
+                    Book::read(conn, &pay.sources, org_id, payments, Read::Locked, now).await?;
                 let outcome = book.decide(0, Some(&row.id), started)?;
                 let reply = record::revise(conn, &outcome, &approval).await?;
                 write::run_all(conn, book.writes()?)

@@ -146,7 +146,7 @@ fn read(pay: &Pay, caller: &Caller, mut request: pb::TriggerAgentRequest) -> Res
     let text = object(&mut input, request.input.take());
     let mut payment_agents = Some(Vec::new());
     if let Some(builtin) = builtin {
-        let parameters = builtin.read(&mut input, &text, &pay.rules, pay.clock.now());
+        let parameters = builtin.read(&mut input, &text, &pay.sources.rules, pay.clock.now());
         payment_agents = scope(caller, &parameters)?;
     }
     input.finish()?;

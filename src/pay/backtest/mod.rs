@@ -94,7 +94,7 @@ pub(super) async fn run(
         .policy_name
         .get_or_insert_with(|| "backtest".to_owned());
     require_agent(caller, asked.agent_id.as_deref())?;
-    let policy = PolicySnapshot::from(new_row(org_id, asked, &pay.rules, now)?);
+    let policy = PolicySnapshot::from(new_row(org_id, asked, &pay.sources.rules, now)?);
     let mut input = Input::default();
     let (from, to) = (request.date_from.as_deref(), request.date_to.as_deref());
     let period = Period::read(&mut input, from, to, now);
@@ -112,7 +112,7 @@ pub(super) async fn run(
             "Other backtests are running; try again shortly",
         )
     })?;
-    let mut simulation = Simulation::new(&pay.rules, &policy, period.start);
+    let mut simulation = Simulation::new(&pay.sources.rules, &policy, period.start);
     let mut conn = pay.db.connection().await?;
     replay(&mut conn, org_id, &policy, period, &mut simulation).await?;
     Ok(told(simulation.end(), period, started))

@@ -24,7 +24,7 @@ use super::{
 /// under a key is answered again.
 pub(super) async fn decide(
     conn: &mut Conn,
-    sources: Sources<'_>,
+    sources: &Sources,
     org_id: &str,
     asks: &[Ask],
     now: DateTime<Utc>,
@@ -58,7 +58,7 @@ async fn confirm(conn: &Conn, asks: &[&Ask], generation: Option<Uuid>) -> Result
 
 async fn decide_new(
     conn: &mut Conn,
-    sources: Sources<'_>,
+    sources: &Sources,
     org_id: &str,
     asks: &[&Ask],
     now: DateTime<Utc>,

@@ -25,7 +25,7 @@ use crate::{
     proto::pulpo::pay::v1 as pb,
 };
 
-use super::{compliance::RuleBook, policies::Remembered, request::Payment};
+use super::request::Payment;
 use book::Sources;
 
 /// Most requests of a group: what a group holds locks for stays short.
@@ -47,28 +47,23 @@ type Answer = Result<pb::RequestPaymentResponse>;
 pub(super) struct Engine {
     db: Db,
     clock: Clock,
-    rules: Arc<RuleBook>,
-    policies: Arc<Remembered>,
+    sources: Sources,
 }
 
 impl Engine {
     /// The engine of a process; a lane an organisation.
-    pub(super) fn start(app: &App, policies: Arc<Remembered>) -> Arc<Lanes<Self>> {
+    pub(super) fn start(app: &App, sources: Sources) -> Arc<Lanes<Self>> {
         Lanes::new(Self {
             db: app.db.clone(),
             clock: app.clock.clone(),
-            rules: Arc::clone(&app.compliance),
-            policies,
+            sources,
         })
     }
 
     /// Decides a group in one transaction. After an error nothing of it was committed, unless the database was lost.
     async fn together(&self, org_id: &str, asks: &[Ask]) -> Result<Vec<Answer>> {
         let now = self.clock.now();
-        let sources = Sources {
-            rules: &self.rules,
-            policies: &self.policies,
-        };
+        let sources = &self.sources;
         self.db
             .transaction_with(
                 Plans::Kept,

@@ -126,7 +126,7 @@ pub(super) async fn run(pay: &Pay, run: &RunRow) -> Result<String> {
     let builtin = Builtin::of(&run.agent)
         .ok_or_else(|| Error::precondition("AGENT_GONE", "There is no such agent any more"))?;
     let mut input = Input::default();
-    let parameters = builtin.read(&mut input, &run.input.0, &pay.rules, run.created_at);
+    let parameters = builtin.read(&mut input, &run.input.0, &pay.sources.rules, run.created_at);
     input.finish()?;
     let scope = Scope {
         org_id: &run.org_id,
@@ -141,7 +141,7 @@ pub(super) async fn run(pay: &Pay, run: &RunRow) -> Result<String> {
                 Parameters::Market(parameters) => market::compute(conn, &scope, parameters).await,
                 Parameters::Spend(parameters) => spend::compute(conn, &scope, parameters).await,
                 Parameters::Compliance(parameters) => {
-                    scanner::compute(conn, &scope, parameters, &pay.rules).await
+                    scanner::compute(conn, &scope, parameters, &pay.sources.rules).await
                 }
             }
         })

@@ -39,17 +39,17 @@ pub(in crate::pay) enum Read {
 }
 
 /// What payments are decided by.
-#[derive(Clone, Copy)]
-pub(in crate::pay) struct Sources<'a> {
+#[derive(Clone)]
+pub(in crate::pay) struct Sources {
     /// Compliance rules.
-    pub(in crate::pay) rules: &'a RuleBook,
+    pub(in crate::pay) rules: Arc<RuleBook>,
     /// Policies in force.
-    pub(in crate::pay) policies: &'a Remembered,
+    pub(in crate::pay) policies: Arc<Remembered>,
 }
 
 /// The facts for payments of one organisation, kept up as they are decided one after the other.
 pub(in crate::pay) struct Book<'a> {
-    sources: Sources<'a>,
+    sources: &'a Sources,
     org_id: &'a str,
     payments: Vec<&'a Payment>,
     now: DateTime<Utc>,
@@ -80,7 +80,7 @@ impl<'a> Book<'a> {
     /// Reads everything that deciding these payments takes.
     pub(in crate::pay) async fn read(
         conn: &Conn,
-        sources: Sources<'a>,
+        sources: &'a Sources,
         org_id: &'a str,
         payments: Vec<&'a Payment>,
         read: Read,
@@ -182,7 +182,7 @@ impl<'a> Book<'a> {
     }
 
     fn predict(&self, place: usize, payment: &Payment) -> Option<Prediction> {
-        let check = Check::new(self.sources.rules, self.policy_of(payment), payment.into())?;
+        let check = Check::new(&self.sources.rules, self.policy_of(payment), payment.into())?;
         let earlier = self.counts.of.get(&place).map_or(&[][..], Vec::as_slice);
         // Those of the database, and those approved in this group.
         let counts: Vec<i64> = check
@@ -200,7 +200,7 @@ impl<'a> Book<'a> {
                 here.fold(*earlier, |count, _| count.saturating_add(1))
             })
             .collect();
-        Some(check.predict(self.sources.rules, &counts, self.counts.took))
+        Some(check.predict(&self.sources.rules, &counts, self.counts.took))
     }
 
     fn judge(

@@ -86,7 +86,7 @@ impl Book<'_> {
             false => past().await?,
         };
         (self.spent, self.head, self.generation) = (found.spent, found.head, found.generation);
-        let remembered = self.sources.policies;
+        let remembered = &self.sources.policies;
         self.policies = remembered
             .in_force(conn, &keys.agents, found.generation)
             .await?;
@@ -100,7 +100,7 @@ impl Book<'_> {
             .iter()
             .map(|payment| {
                 Check::new(
-                    self.sources.rules,
+                    &self.sources.rules,
                     self.policy_of(payment),
                     Subject::from(*payment),
                 )
