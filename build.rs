@@ -3,44 +3,25 @@
 //! Refuses a method without an access rule, so that nothing can be served that nobody thought about.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
-use prost::Message;
 use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 
 const ROOT: &str = "proto";
 
 fn main() -> Result<()> {
-    println!("cargo::rerun-if-changed={ROOT}");
     println!("cargo::rerun-if-changed=migrations");
     let mut files = Vec::new();
     collect(Path::new(ROOT), &mut files)?;
     files.sort();
 
-    let mut compiler = protox::Compiler::new([ROOT]).context("proto root")?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(&files)
-        .context("the contract does not compile")?;
-
-    // prost_types drops extension options, so the embedded set is the compiler's own encoding.
-    let encoded = compiler.encode_file_descriptor_set();
-    check_access(&encoded)?;
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptor.bin"), &encoded)?;
-
-    let set = prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
-    tonic_prost_build::configure()
-        .build_transport(false)
-        .codec_path("pulpo_gateway::tonic_codec::MessageCodec")
-        .include_file("pulpo.rs")
-        .compile_fds(set)
-        .context("code generation")?;
-    Ok(())
+    let definitions = pulpo_gateway_build::compile(&[ROOT], &files)?;
+    check_access(definitions.encoded())?;
+    let services = pulpo_gateway_build::configure().build_transport(false);
+    definitions.generate(services, "pulpo.rs")
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

@@ -26,6 +26,7 @@ pub mod profile;
 pub mod reply;
 mod request;
 pub mod router;
+pub mod server;
 pub mod service;
 pub mod services;
 pub mod surface;

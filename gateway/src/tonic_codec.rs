@@ -1,8 +1,8 @@
 //! Messages to bytes for tonic, with buffers of the messages' own size.
 //!
 //! tonic's own codec sets 8 KiB aside for every call in each direction, and a stream keeps them for as long as it lasts:
-//! too much for ten thousand silent streams, and most messages are far smaller. Name this one where code is generated:
-//! `tonic_prost_build::configure().codec_path("pulpo_gateway::tonic_codec::MessageCodec")`.
+//! too much for ten thousand silent streams, and most messages are far smaller. `pulpo-gateway-build` generates services
+//! with this one.
 
 use std::marker::PhantomData;
 
@@ -74,8 +74,7 @@ impl<U: Message + Default> Decoder for MessageDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let message = U::decode(buffer.chunk())
-            .map_err(|fault| Status::internal(format!("the message cannot be decoded: {fault}")))?;
+        let message = decoded(buffer.chunk())?;
         buffer.advance(buffer.remaining());
         Ok(Some(message))
     }
@@ -83,4 +82,10 @@ impl<U: Message + Default> Decoder for MessageDecoder<U> {
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
     }
+}
+
+/// One message of its bytes.
+pub(crate) fn decoded<U: Message + Default>(bytes: &[u8]) -> Result<U, Status> {
+    U::decode(bytes)
+        .map_err(|fault| Status::internal(format!("the message cannot be decoded: {fault}")))
 }
