@@ -9,9 +9,28 @@ use crate::{
     metadata::PassList,
 };
 
-/// The head of a call to `uri`, with what passes of the headers, and the name of a binary header that is no base64, which
-/// did not.
+/// The head of a call to `uri` over the wire, with what passes of the headers, and the name of a binary header that is no
+/// base64, which did not.
 pub(crate) fn head(
+    uri: Uri,
+    headers: &HeaderMap,
+    extensions: Extensions,
+    rules: &PassList,
+    timeout: Option<Duration>,
+) -> (Request<()>, Result<(), HeaderName>) {
+    let (mut head, copied) = bare_head(uri, headers, extensions, rules, timeout);
+    let metadata = head.headers_mut();
+    metadata.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
+    metadata.insert(header::TE, HeaderValue::from_static("trailers"));
+    (head, copied)
+}
+
+/// Like [`head`], within the process and without a media type. A unary reply to it may be bare as well: its message alone,
+/// without a media type, a frame and trailers ([`crate::server`]). Whoever does not know of that answers as always.
+pub(crate) fn bare_head(
     uri: Uri,
     headers: &HeaderMap,
     extensions: Extensions,
@@ -26,13 +45,13 @@ pub(crate) fn head(
     let metadata = head.headers_mut();
     metadata.reserve(headers.len() + 4);
     let copied = rules.copy(headers, metadata);
-    metadata.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
-    metadata.insert(header::TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
         metadata.insert(GRPC_TIMEOUT, to_grpc_timeout(timeout));
     }
     (head, copied)
+}
+
+/// Whether a reply is bare, where the call was.
+pub(crate) fn is_bare(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::CONTENT_TYPE)
 }

@@ -21,28 +21,35 @@ pub const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout
 /// A longer time than any call takes; `Instant` arithmetic stays in range.
 const LONGEST: Duration = Duration::from_secs(99_999_999 * 3600);
 
-/// The time a call has, or the name of a header that says none.
-///
-/// Both headers may be given; the shorter counts. A client that asks for nothing gets the default, which streams do not
-/// have.
+/// The time a client asks for, or the name of a header that says none. The shortest counts where more are given.
+pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<Duration>, HeaderName> {
+    let mut shortest: Option<Duration> = None;
+    // One pass, as most requests have few headers: looking two names up costs more.
+    for (name, value) in headers {
+        let read: fn(&str) -> Option<Duration> = match name.as_str() {
+            "grpc-timeout" => grpc_timeout,
+            "x-server-timeout" => seconds,
+            _ => continue,
+        };
+        let asked = value.to_str().ok().and_then(read);
+        let asked = asked.ok_or_else(|| name.clone())?;
+        shortest = Some(shortest.map_or(asked, |other| other.min(asked)));
+    }
+    Ok(shortest)
+}
+
+/// The time a call has. A client that asks for nothing gets the default, which streams do not have.
 pub(crate) fn allowed(
-    headers: &HeaderMap,
+    asked: Option<Duration>,
     deadlines: &Deadlines,
     is_stream: bool,
-) -> Result<Option<Duration>, HeaderName> {
-    let asked = |name: HeaderName, read: fn(&str) -> Option<Duration>| match headers.get(&name) {
-        None => Ok(None),
-        Some(value) => value.to_str().ok().and_then(read).map(Some).ok_or(name),
-    };
-    let of_grpc = asked(GRPC_TIMEOUT, grpc_timeout)?;
-    let of_rest = asked(SERVER_TIMEOUT, seconds)?;
-    let asked = of_grpc.into_iter().chain(of_rest).min();
+) -> Option<Duration> {
     let default = deadlines.default.filter(|_| !is_stream);
-    Ok(match (asked.or(default), deadlines.cap) {
+    match (asked.or(default), deadlines.cap) {
         (Some(asked), Some(cap)) => Some(asked.min(cap)),
         (None, Some(cap)) if !is_stream => Some(cap),
         (allowed, _) => allowed,
-    })
+    }
 }
 
 /// What the work comes to, or nothing when its time is over first. Without a deadline it takes its time.
@@ -149,7 +156,7 @@ mod tests {
             cap: Some(secs(60)),
         };
         let of = |pairs: &[(&'static str, &'static str)], is_stream| {
-            allowed(&headers(pairs), &both, is_stream)
+            asked(&headers(pairs)).map(|asked| allowed(asked, &both, is_stream))
         };
         assert_eq!(of(&[], false), Ok(Some(secs(30))));
         assert_eq!(of(&[], true), Ok(None));
@@ -173,8 +180,20 @@ mod tests {
                 "{bad}"
             );
         }
-        let none = allowed(&HeaderMap::new(), &Deadlines::default(), false);
-        assert_eq!(none, Ok(None));
+        assert_eq!(allowed(None, &Deadlines::default(), false), None);
+    }
+
+    #[test]
+    fn a_cap_alone_is_the_default_of_calls_that_are_no_streams() {
+        let secs = |n| Some(Duration::from_secs(n));
+        let cap = Deadlines {
+            default: None,
+            cap: secs(60),
+        };
+        assert_eq!(allowed(None, &cap, false), secs(60));
+        assert_eq!(allowed(None, &cap, true), None);
+        assert_eq!(allowed(secs(90), &cap, true), secs(60));
+        assert_eq!(allowed(secs(90), &Deadlines::default(), false), secs(90));
     }
 
     #[test]

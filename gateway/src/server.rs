@@ -15,6 +15,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
 use prost::Message;
 use tonic::{
     Request, Response, Status,
@@ -25,6 +26,7 @@ use tonic::{
 };
 
 use crate::{
+    call::is_bare,
     frame::{Deframer, FrameFault, GRPC_ENCODING, finish_frame, start_frame},
     tonic_codec::{MessageCodec, decoded},
 };
@@ -110,6 +112,7 @@ where
         if !is_plain {
             return self.tonic().unary(service, request).await;
         }
+        let is_bare = is_bare(request.headers());
         let (parts, body) = request.into_parts();
         let limit = self.max_decoding.unwrap_or(MAX_DECODING_BYTES);
         let answered = match only_message(body, limit).await.and_then(|message| decoded(&message)) {
@@ -121,7 +124,7 @@ where
             Err(status) => Err(status),
         };
         let max_encoding = self.max_encoding.unwrap_or(usize::MAX);
-        match answered.and_then(|response| reply(response, max_encoding)) {
+        match answered.and_then(|response| reply(response, max_encoding, is_bare)) {
             Ok(reply) => reply,
             Err(status) => status.into_http(),
         }
@@ -211,30 +214,37 @@ fn broken(fault: FrameFault) -> Status {
     }
 }
 
-fn reply<E: Message>(response: Response<E>, limit: usize) -> Result<http::Response<Body>, Status> {
+fn reply<E: Message>(
+    response: Response<E>,
+    limit: usize,
+    is_bare: bool,
+) -> Result<http::Response<Body>, Status> {
     let (metadata, message, extensions) = response.into_parts();
     let length = message.encoded_len();
     if length > limit {
         let fault = FrameFault::TooLong { limit };
         return Err(Status::resource_exhausted(format!("of the reply, {fault}")));
     }
-    let mut frame = start_frame(length);
-    message.encode_raw(&mut frame);
-    let frame = finish_frame(frame)
-        .ok_or_else(|| Status::resource_exhausted("the reply is longer than gRPC can say"))?;
-    let mut reply = http::Response::new(Body::new(Reply::Message(frame)));
-    *reply.extensions_mut() = extensions;
-    let headers = reply.headers_mut();
-    *headers = metadata.into_headers();
+    let mut headers = metadata.into_headers();
     if !headers.is_empty() {
         for name in RESERVED {
             headers.remove(name);
         }
     }
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
+    let body = if is_bare {
+        Body::new(Full::from(message.encode_to_vec()))
+    } else {
+        let media_type = HeaderValue::from_static("application/grpc");
+        headers.insert(header::CONTENT_TYPE, media_type);
+        let mut frame = start_frame(length);
+        message.encode_raw(&mut frame);
+        let frame = finish_frame(frame)
+            .ok_or_else(|| Status::resource_exhausted("the reply is longer than gRPC can say"))?;
+        Body::new(Reply::Message(frame))
+    };
+    let mut reply = http::Response::new(body);
+    *reply.headers_mut() = headers;
+    *reply.extensions_mut() = extensions;
     Ok(reply)
 }
 

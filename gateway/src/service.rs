@@ -16,7 +16,7 @@ use http::{
 use http_body::Body as HttpBody;
 use tokio::time::Instant;
 use tonic::{Code, body::Body};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::{
     call,
@@ -28,7 +28,7 @@ use crate::{
     lookup::{Asked, Found, ReplyKind, find},
     reply::{self, Call, Handshake, Incoming, Sockets},
     request::{self, Plan, body_headers, fault::FaultSlot},
-    surface::{Surface, SurfaceHandle},
+    surface::{Endpoint, Surface, SurfaceHandle},
 };
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -38,6 +38,7 @@ const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-en
 pub struct Gateway<S> {
     surface: SurfaceHandle,
     sockets: Sockets,
+    is_bare: bool,
     inner: S,
 }
 
@@ -47,8 +48,17 @@ impl<S> Gateway<S> {
         Self {
             surface: surface.into(),
             sockets: Sockets::default(),
+            is_bare: false,
             inner,
         }
+    }
+
+    /// For services of this process: calls have no media type, and unary replies may have neither that nor a frame nor
+    /// trailers, as those of [`crate::server`] do. The default deadline is kept and not told.
+    #[must_use]
+    pub fn in_process(mut self) -> Self {
+        self.is_bare = true;
+        self
     }
 
     /// Keeps its WebSockets among these, for whoever stops the server to close.
@@ -61,11 +71,8 @@ impl<S> Gateway<S> {
 
 impl<S, B> Service<Request<B>> for Gateway<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
@@ -73,8 +80,8 @@ where
     type Error = Infallible;
     type Future = Answer;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
@@ -87,96 +94,175 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + 
 
 impl<S> Gateway<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
 {
-    /// Everything up to the call itself happens here and at once, so that what is awaited is small.
-    fn begin<B>(&self, request: Request<B>) -> Answer
+    /// Everything up to the call, and the call itself, happens here and at once, so that what is awaited is small.
+    fn begin<B>(&mut self, request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: std::fmt::Display,
     {
-        let surface = self.surface.load();
-        let (mut parts, incoming) = request.into_parts();
-        let handshake = Handshake::of(&parts.method, &parts.headers, &mut parts.extensions);
-        let asked = Asked {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
-            is_handshake: handshake.is_some(),
-        };
-        let (index, bindings, reply) = match find(&surface, asked) {
+        let (parts, incoming) = request.into_parts();
+        let mut prepared = Prepared::new(self.surface.load(), parts, self.is_bare);
+        let handshake = prepared.handshake();
+        let (index, bindings, reply) = match prepared.find(handshake.is_some()) {
             Found::Options(allow) => return Box::pin(ready(Ok(options(allow)))),
-            Found::Fault(fault, methods) => return self.miss(surface, parts, fault, methods),
+            Found::Fault(fault, methods) => return self.miss(prepared, fault, methods),
             Found::Endpoint {
                 index,
                 bindings,
                 reply,
             } => (index, bindings, reply),
         };
-        let (head, deadline) = match grpc_call(&surface, index, &mut parts, reply) {
-            Ok(made) => made,
+        prepared.index = index;
+        let head = match prepared.grpc_call(reply) {
+            Ok(head) => head,
             Err(fault) => {
-                let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
+                let uri = prepared.endpoint().map(|e| e.uri.clone());
                 let methods = MethodsAtPath(uri.into_iter().collect());
-                return self.miss(surface, parts, fault, methods);
+                return self.miss(prepared, fault, methods);
             }
-        };
-        let prepared = Prepared {
-            surface,
-            index,
-            parts,
-            faults: FaultSlot::default(),
-            deadline,
         };
         let plan = prepared.plan(bindings);
-        let inner = self.inner.clone();
         match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
-            Some(handshake) => {
-                let sockets = self.sockets.clone();
-                Box::pin(prepared.socket(head, plan, handshake, sockets, inner))
-            }
+            Some(handshake) => self.socket(prepared, head, plan, handshake),
             None => {
-                let request = head.map(|()| request::body(incoming, plan));
-                Box::pin(prepared.call(request, reply, inner))
+                let answer = self.inner.call(head.map(|()| request::body(incoming, plan)));
+                Box::pin(prepared.call(reply, answer))
             }
         }
     }
 
+    fn socket(
+        &mut self,
+        prepared: Box<Prepared>,
+        head: Request<()>,
+        plan: Plan,
+        handshake: Handshake,
+    ) -> Answer {
+        // A method without a body has all it needs in the handshake.
+        let has_body = prepared.endpoint().is_some_and(Endpoint::has_body);
+        let (input, body) = match has_body {
+            false => (None, request::body(Body::empty(), plan)),
+            true => {
+                let (incoming, body) = Incoming::new();
+                (Some((plan, incoming)), body)
+            }
+        };
+        let answer = self.inner.call(head.map(|()| body));
+        let reply = Box::pin(async move { infallible(answer.await) });
+        let sockets = self.sockets.clone();
+        Box::pin(async move {
+            let call = match prepared.to_call() {
+                Ok(call) => call,
+                Err(refusal) => return Ok(*refusal),
+            };
+            Ok(reply::upgrade(&call, handshake, &sockets, input, reply).await)
+        })
+    }
+
+    /// A request without a route still goes through the checks in front of the service, where the surface wants it.
     fn miss(
-        &self,
-        surface: Arc<Surface>,
-        parts: Parts,
+        &mut self,
+        mut prepared: Box<Prepared>,
         fault: Box<Fault>,
         methods: MethodsAtPath,
     ) -> Answer {
-        Box::pin(unmatched(
-            surface,
-            self.inner.clone(),
-            parts,
-            fault,
-            methods,
-        ))
+        let head = match prepared.surface.unmatched.clone() {
+            Some(uri) => prepared.grpc_head(uri, None),
+            None => Err(fault.clone()),
+        };
+        let answer = head.map(|head| {
+            let mut call = head.map(|()| Body::empty());
+            call.extensions_mut().insert(Fault::clone(&fault));
+            call.extensions_mut().insert(methods);
+            self.inner.call(call)
+        });
+        Box::pin(prepared.refuse(fault, answer))
     }
 }
 
-/// What stays known of a request while the service answers.
+/// What stays known of a request while the service answers. It is moved about in a box: it is half a kilobyte.
 struct Prepared {
     surface: Arc<Surface>,
     index: usize,
     parts: Parts,
     faults: FaultSlot,
     deadline: Option<Instant>,
+    is_bare: bool,
 }
 
 impl Prepared {
+    fn new(surface: Arc<Surface>, parts: Parts, is_bare: bool) -> Box<Self> {
+        Box::new(Self {
+            surface,
+            index: usize::MAX,
+            parts,
+            faults: FaultSlot::default(),
+            deadline: None,
+            is_bare,
+        })
+    }
+
+    fn handshake(&mut self) -> Option<Handshake> {
+        let parts = &mut self.parts;
+        Handshake::of(&parts.method, &parts.headers, &mut parts.extensions)
+    }
+
+    fn find(&self, is_handshake: bool) -> Found {
+        let asked = Asked {
+            method: &self.parts.method,
+            uri: &self.parts.uri,
+            headers: &self.parts.headers,
+            is_handshake,
+        };
+        find(&self.surface, asked)
+    }
+
+    fn endpoint(&self) -> Option<&Endpoint> {
+        self.surface.endpoints.get(self.index)
+    }
+
+    /// The head of the gRPC call; from here on it is known until when its reply is waited for.
+    fn grpc_call(&mut self, reply: ReplyKind) -> Result<Request<()>, Box<Fault>> {
+        let is_stream = reply != ReplyKind::Unary;
+        let asked = deadline::asked(&self.parts.headers)
+            .map_err(|name| invalid_header(name.as_str(), "a time was expected"))?;
+        let allowed = deadline::allowed(asked, &self.surface.options.deadlines, is_stream);
+        self.deadline = allowed.map(|allowed| Instant::now() + allowed);
+        let uri = self.endpoint().map(|e| e.uri.clone());
+        // Within the process the call is dropped when its time is over: what nobody asked for need not be told.
+        let told = allowed.filter(|_| asked.is_some() || !self.is_bare);
+        self.grpc_head(uri.unwrap_or_default(), told)
+    }
+
+    fn grpc_head(
+        &mut self,
+        uri: Uri,
+        allowed: Option<Duration>,
+    ) -> Result<Request<()>, Box<Fault>> {
+        let options = &self.surface.options;
+        let rules = &options.metadata.requests;
+        let extensions = std::mem::take(&mut self.parts.extensions);
+        let headers = &self.parts.headers;
+        let (mut head, copied) = match self.is_bare {
+            true => call::bare_head(uri, headers, extensions, rules, allowed),
+            false => call::head(uri, headers, extensions, rules, allowed),
+        };
+        copied.map_err(|name| invalid_header(name.as_str(), "base64 was expected"))?;
+        if options.has_grpc_gzip {
+            let gzip = HeaderValue::from_static("gzip");
+            let metadata = head.headers_mut();
+            metadata.insert(GRPC_ENCODING, gzip.clone());
+            metadata.insert(GRPC_ACCEPT_ENCODING, gzip);
+        }
+        Ok(head)
+    }
+
     fn plan(&self, bindings: Result<Vec<u8>, Box<Fault>>) -> Plan {
-        let endpoint = self.surface.endpoints.get(self.index);
         // What describes a body that is not read is nobody's business.
-        let is_read = endpoint.is_some_and(|endpoint| !endpoint.binder.body().is_none());
+        let is_read = self.endpoint().is_some_and(Endpoint::has_body);
         let headers = Some(&self.parts.headers).filter(|_| is_read);
         let (content_type, content_length) = headers.map(body_headers).unwrap_or_default();
         Plan {
@@ -193,7 +279,7 @@ impl Prepared {
     /// What the reply has to know of the call.
     fn to_call(&self) -> Result<Call<'_>, Box<Response<Body>>> {
         let context = context(&self.parts);
-        let Some(endpoint) = self.surface.endpoints.get(self.index) else {
+        let Some(endpoint) = self.endpoint() else {
             let fault = request::fault::not_found(self.parts.uri.path());
             return Err(Box::new(reply::refusal(&self.surface, &fault, context)));
         };
@@ -204,25 +290,21 @@ impl Prepared {
             context,
             faults: self.faults.clone(),
             deadline: self.deadline,
+            is_bare: self.is_bare,
         })
     }
 
-    async fn call<S>(
-        self,
-        request: Request<Body>,
+    async fn call(
+        self: Box<Self>,
         reply: ReplyKind,
-        inner: S,
-    ) -> Result<Response<Body>, Infallible>
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
-        S::Future: Send,
-    {
+        answer: impl Future<Output = Result<Response<Body>, Infallible>>,
+    ) -> Result<Response<Body>, Infallible> {
         let call = match self.to_call() {
             Ok(call) => call,
             Err(refusal) => return Ok(*refusal),
         };
         let answered = async {
-            let response = infallible(inner.oneshot(request).await);
+            let response = infallible(answer.await);
             match reply {
                 ReplyKind::Unary => reply::unary(&call, response).await,
                 ReplyKind::Stream(framing) => reply::streamed(&call, framing, response).await,
@@ -239,32 +321,29 @@ impl Prepared {
         Ok(answer)
     }
 
-    async fn socket<S>(
-        self,
-        head: Request<()>,
-        plan: Plan,
-        handshake: Handshake,
-        sockets: Sockets,
-        inner: S,
-    ) -> Result<Response<Body>, Infallible>
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
-        S::Future: Send,
-    {
-        let call = match self.to_call() {
-            Ok(call) => call,
-            Err(refusal) => return Ok(*refusal),
-        };
-        // A method without a body has all it needs in the handshake.
-        let (input, body) = match call.endpoint.binder.body().is_none() {
-            true => (None, request::body(Body::empty(), plan)),
-            false => {
-                let (incoming, body) = Incoming::new();
-                (Some((plan, incoming)), body)
+    /// The refusal of a request without a route, in the words of the checks where they refuse it too.
+    async fn refuse(
+        self: Box<Self>,
+        fault: Box<Fault>,
+        answer: Result<impl Future<Output = Result<Response<Body>, Infallible>>, Box<Fault>>,
+    ) -> Result<Response<Body>, Infallible> {
+        let (surface, context) = (&self.surface, context(&self.parts));
+        let mut reply = match answer {
+            Err(fault) => reply::refusal(surface, &fault, context),
+            Ok(answer) => {
+                let response = infallible(answer.await);
+                let allow = fault.allow.clone();
+                let mut told = reply::fault_of(&response).unwrap_or(*fault);
+                if told.status == StatusCode::METHOD_NOT_ALLOWED {
+                    told.allow = allow;
+                }
+                let mut reply = reply::refusal(surface, &told, context);
+                reply::copy_metadata(surface, response.headers(), reply.headers_mut());
+                reply
             }
         };
-        let reply = Box::pin(async move { infallible(inner.oneshot(head.map(|()| body)).await) });
-        Ok(reply::upgrade(&call, handshake, &sockets, input, reply).await)
+        without_body_for(&self.parts.method, &mut reply);
+        Ok(reply)
     }
 }
 
@@ -277,78 +356,6 @@ fn infallible<T>(outcome: Result<T, Infallible>) -> T {
         Ok(value) => value,
         Err(never) => match never {},
     }
-}
-
-/// A request without a route still goes through the checks in front of the service, where the surface wants it.
-async fn unmatched<S>(
-    surface: Arc<Surface>,
-    inner: S,
-    mut parts: Parts,
-    fault: Box<Fault>,
-    methods: MethodsAtPath,
-) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
-    S::Future: Send,
-{
-    let made = match &surface.unmatched {
-        Some(uri) => grpc_head(&surface, uri.clone(), &mut parts, None),
-        None => Err(fault.clone()),
-    };
-    let mut reply = match made {
-        Err(fault) => reply::refusal(&surface, &fault, context(&parts)),
-        Ok(head) => {
-            let mut call = head.map(|()| Body::empty());
-            let allow = fault.allow.clone();
-            call.extensions_mut().insert(Fault::clone(&fault));
-            call.extensions_mut().insert(methods);
-            let response = infallible(inner.oneshot(call).await);
-            let mut told = reply::fault_of(&response).unwrap_or(*fault);
-            if told.status == StatusCode::METHOD_NOT_ALLOWED {
-                told.allow = allow;
-            }
-            let mut reply = reply::refusal(&surface, &told, context(&parts));
-            reply::copy_metadata(&surface, response.headers(), reply.headers_mut());
-            reply
-        }
-    };
-    without_body_for(&parts.method, &mut reply);
-    Ok(reply)
-}
-
-/// The head of the gRPC call, and until when it is waited for.
-fn grpc_call(
-    surface: &Surface,
-    index: usize,
-    parts: &mut Parts,
-    reply: ReplyKind,
-) -> Result<(Request<()>, Option<Instant>), Box<Fault>> {
-    let is_stream = reply != ReplyKind::Unary;
-    let deadlines = &surface.options.deadlines;
-    let allowed = deadline::allowed(&parts.headers, deadlines, is_stream)
-        .map_err(|name| invalid_header(name.as_str(), "a time was expected"))?;
-    let uri = surface.endpoints.get(index).map(|e| e.uri.clone());
-    let head = grpc_head(surface, uri.unwrap_or_default(), parts, allowed)?;
-    Ok((head, allowed.map(|allowed| Instant::now() + allowed)))
-}
-
-fn grpc_head(
-    surface: &Surface,
-    uri: Uri,
-    parts: &mut Parts,
-    allowed: Option<Duration>,
-) -> Result<Request<()>, Box<Fault>> {
-    let rules = &surface.options.metadata.requests;
-    let extensions = std::mem::take(&mut parts.extensions);
-    let (mut head, copied) = call::head(uri, &parts.headers, extensions, rules, allowed);
-    copied.map_err(|name| invalid_header(name.as_str(), "base64 was expected"))?;
-    if surface.options.has_grpc_gzip {
-        let gzip = HeaderValue::from_static("gzip");
-        let metadata = head.headers_mut();
-        metadata.insert(GRPC_ENCODING, gzip.clone());
-        metadata.insert(GRPC_ACCEPT_ENCODING, gzip);
-    }
-    Ok(head)
 }
 
 fn invalid_header(name: &str, expected: &str) -> Box<Fault> {

@@ -75,7 +75,7 @@ impl Door {
     ) -> Self {
         let dispatch = Dispatch {
             pages,
-            rest: Gateway::new(surface, stack.clone()),
+            rest: Gateway::new(surface, stack.clone()).in_process(),
             connect: Connect::new(methods, stack.clone()),
             grpc: GrpcWebLayer::new().layer(stack),
             infrastructure: GrpcWebLayer::new().layer(infrastructure),

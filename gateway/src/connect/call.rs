@@ -16,7 +16,7 @@ use super::{
     methods::{ConnectOptions, Kind, Method},
     query::Query,
 };
-use crate::{compress::Coding, surface::Deadlines};
+use crate::{compress::Coding, deadline::allowed};
 
 const STREAM_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 const STREAM_ACCEPT: HeaderName = HeaderName::from_static("connect-accept-encoding");
@@ -220,13 +220,6 @@ fn version(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-/// The time a call has: what the client asks for, within what is allowed. A stream has a limit only where it asks for one.
-fn allowed(asked: Option<Duration>, deadlines: &Deadlines, is_stream: bool) -> Option<Duration> {
-    let default = deadlines.default.or(deadlines.cap).filter(|_| !is_stream);
-    let wanted = asked.or(default)?;
-    Some(deadlines.cap.map_or(wanted, |cap| wanted.min(cap)))
-}
-
 fn bare(status: StatusCode) -> Box<Response<Body>> {
     let mut reply = Response::new(Body::empty());
     *reply.status_mut() = status;
@@ -266,26 +259,6 @@ fn wrong_type(method: &Method) -> Box<Response<Body>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_call_has_the_time_it_asks_for_within_what_is_allowed() {
-        let secs = |n| Some(Duration::from_secs(n));
-        let both = Deadlines {
-            default: secs(30),
-            cap: secs(60),
-        };
-        let only_cap = Deadlines {
-            default: None,
-            cap: secs(60),
-        };
-        assert_eq!(allowed(None, &both, false), secs(30));
-        assert_eq!(allowed(secs(90), &both, false), secs(60));
-        assert_eq!(allowed(secs(90), &both, true), secs(60));
-        assert_eq!(allowed(None, &both, true), None);
-        assert_eq!(allowed(None, &only_cap, false), secs(60));
-        assert_eq!(allowed(secs(90), &Deadlines::default(), false), secs(90));
-        assert_eq!(allowed(None, &Deadlines::default(), false), None);
-    }
 
     #[test]
     fn a_timeout_is_at_most_ten_digits() {

@@ -49,6 +49,8 @@ pub(crate) struct Call<'a> {
     pub(crate) context: ErrorContext<'a>,
     pub(crate) faults: FaultSlot,
     pub(crate) deadline: Option<Instant>,
+    /// Whether a unary reply may be its message alone.
+    pub(crate) is_bare: bool,
 }
 
 impl Call<'_> {
@@ -190,7 +192,7 @@ fn is_plain(headers: &HeaderMap) -> bool {
 }
 
 fn chosen_status(headers: &HeaderMap) -> Option<u16> {
-    if is_plain(headers) {
+    if headers.is_empty() || is_plain(headers) {
         return None;
     }
     headers.get(STATUS_METADATA)?.to_str().ok()?.parse().ok()

@@ -1,37 +1,79 @@
 //! The reply of a unary method: one message as JSON, as bytes, as a redirect, or as nothing.
 
+use std::{future::poll_fn, pin::pin};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body::Body as _;
 use tonic::{Status, body::Body};
 
 use super::{
     Call, Messages, broken, chosen_status, copy_metadata, damaged, full, print, raw, tag, vary,
 };
-use crate::{compress, fault::Fault, wire};
+use crate::{
+    call::is_bare,
+    compress,
+    fault::Fault,
+    wire::{self, Pieces},
+};
 
 /// Turns the gRPC response of a unary method into the REST reply.
 pub(crate) async fn unary(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
+    if call.is_bare && is_bare(response.headers()) {
+        let (parts, body) = response.into_parts();
+        let max_bytes = call.surface.options.limits.max_reply_bytes;
+        return finish(call, parts.headers, bare(body, max_bytes).await);
+    }
+    // In a box, as it is the longer way and the other is the usual one.
+    Box::pin(framed(call, response)).await
+}
+
+async fn framed(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
     let max_bytes = call.surface.options.limits.max_reply_bytes;
     let (mut parts, messages) = Messages::new(response, max_bytes, call.faults.clone(), None);
     let outcome = match messages {
         Ok(messages) => messages.only().await,
         Err(fault) => Err(fault),
     };
-    let printed = outcome.and_then(|(message, trailers)| {
+    let message = outcome.map(|(message, trailers)| {
         // A unary reply has no trailers over HTTP/1.1 that anybody reads: they are headers.
         for (name, value) in trailers.iter().flatten() {
             if *name != Status::GRPC_STATUS {
                 parts.headers.append(name.clone(), value.clone());
             }
         }
-        reply(call, &parts.headers, message)
+        message
     });
-    match printed {
+    finish(call, parts.headers, message)
+}
+
+/// The message of a reply that is nothing else.
+async fn bare(body: Body, max_bytes: usize) -> Result<Bytes, Box<Fault>> {
+    let mut body = pin!(body);
+    let mut pieces = Pieces::default();
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let frame = frame.map_err(|status| Box::new(Fault::from_status(&status)))?;
+        if let Ok(data) = frame.into_data() {
+            pieces.push(data);
+        }
+        if pieces.len() > max_bytes {
+            return Err(broken("the reply is longer than is taken"));
+        }
+    }
+    Ok(pieces.take())
+}
+
+fn finish(
+    call: &Call<'_>,
+    metadata: HeaderMap,
+    message: Result<Bytes, Box<Fault>>,
+) -> Response<Body> {
+    match message.and_then(|message| reply(call, &metadata, message)) {
         Ok(mut reply) => {
-            copy_metadata(call.surface, &parts.headers, reply.headers_mut());
+            copy_metadata(call.surface, &metadata, reply.headers_mut());
             tagged(call, reply)
         }
-        Err(fault) => call.refuse(&fault, &parts.headers),
+        Err(fault) => call.refuse(&fault, &metadata),
     }
 }
 

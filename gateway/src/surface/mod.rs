@@ -54,6 +54,13 @@ pub(crate) struct Endpoint {
     pub(crate) mask: Option<MaskBinding>,
 }
 
+impl Endpoint {
+    /// Whether anything of the request's body is read.
+    pub(crate) fn has_body(&self) -> bool {
+        !self.binder.body().is_none()
+    }
+}
+
 /// How the request becomes messages.
 pub(crate) struct Input {
     pub(crate) is_streaming: bool,

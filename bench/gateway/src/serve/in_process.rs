@@ -49,5 +49,5 @@ fn surface() -> Result<Arc<Surface>> {
 }
 
 pub(super) fn gateway() -> Result<Gateway<Services>> {
-    Ok(Gateway::new(surface()?, service::services()))
+    Ok(Gateway::new(surface()?, service::services()).in_process())
 }
