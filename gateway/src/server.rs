@@ -6,23 +6,27 @@
 //! `pulpo-gateway-build` generates services with this type; everything else it leaves to tonic.
 
 use std::{
-    future::poll_fn,
+    any::Any,
+    convert::Infallible,
+    future::{poll_fn, ready},
     marker::PhantomData,
-    pin::{Pin, pin},
-    task::{Context, Poll},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use prost::Message;
 use tonic::{
     Request, Response, Status,
     body::Body,
-    codegen::{EnabledCompressionEncodings, StdError},
+    codegen::{BoxFuture, EnabledCompressionEncodings, StdError},
     metadata::MetadataMap,
-    server::{self, ClientStreamingService, ServerStreamingService, StreamingService, UnaryService},
+    server::{
+        self, ClientStreamingService, ServerStreamingService, StreamingService, UnaryService,
+    },
 };
 
 use crate::{
@@ -97,36 +101,39 @@ where
         }
     }
 
-    /// One message in, one out.
-    pub async fn unary<S, B>(
-        &mut self,
-        mut service: S,
-        request: http::Request<B>,
-    ) -> http::Response<Body>
+    /// One message in, one out. What is there of the request is read at once, so that only a reply has to be waited for,
+    /// and nothing as large as a request moves about with it.
+    pub fn unary<S, B>(&mut self, service: S, request: http::Request<B>) -> Answer
     where
-        S: UnaryService<D, Response = E>,
+        S: UnaryService<D, Response = E> + Send + 'static,
+        S::Future: Send + 'static,
         B: HttpBody + Send + 'static,
         B::Error: Into<StdError> + Send,
     {
         let is_plain = self.sent.is_empty() && !request.headers().contains_key(GRPC_ENCODING);
         if !is_plain {
-            return self.tonic().unary(service, request).await;
+            let mut tonic = self.tonic();
+            return Box::pin(async move { Ok(tonic.unary(service, request).await) });
         }
-        let is_bare = is_bare(request.headers());
-        let (parts, body) = request.into_parts();
-        let limit = self.max_decoding.unwrap_or(MAX_DECODING_BYTES);
-        let answered = match only_message(body, limit).await.and_then(|message| decoded(&message)) {
-            Ok(message) => {
-                let metadata = MetadataMap::from_headers(parts.headers);
-                let request = Request::from_parts(metadata, parts.extensions, message);
-                service.call(request).await
-            }
-            Err(status) => Err(status),
+        let form = Form {
+            is_bare: is_bare(request.headers()),
+            limit: self.max_encoding.unwrap_or(usize::MAX),
         };
-        let max_encoding = self.max_encoding.unwrap_or(usize::MAX);
-        match answered.and_then(|response| reply(response, max_encoding, is_bare)) {
-            Ok(reply) => reply,
-            Err(status) => status.into_http(),
+        let (parts, body) = request.into_parts();
+        let mut only = OnlyMessage::of(body, self.max_decoding.unwrap_or(MAX_DECODING_BYTES));
+        let mut nobody = Context::from_waker(Waker::noop());
+        match only.poll(&mut nobody) {
+            Poll::Ready(message) => match started(service, parts, message) {
+                Ok(reply) => Box::pin(async move { Ok(form.written(reply.await)) }),
+                Err(status) => Box::pin(ready(Ok(status.into_http()))),
+            },
+            Poll::Pending => Box::pin(async move {
+                let message = poll_fn(|cx| only.poll(cx)).await;
+                Ok(match started(service, parts, message) {
+                    Ok(reply) => form.written(reply.await),
+                    Err(status) => status.into_http(),
+                })
+            }),
         }
     }
 
@@ -160,7 +167,11 @@ where
     }
 
     /// A stream in, a stream out.
-    pub async fn streaming<S, B>(&mut self, service: S, request: http::Request<B>) -> http::Response<Body>
+    pub async fn streaming<S, B>(
+        &mut self,
+        service: S,
+        request: http::Request<B>,
+    ) -> http::Response<Body>
     where
         S: StreamingService<D, Response = E> + Send,
         S::ResponseStream: Send + 'static,
@@ -177,29 +188,79 @@ where
     }
 }
 
-/// The only message of a request, uncompressed.
-async fn only_message<B>(body: B, limit: usize) -> Result<Bytes, Status>
+/// A reply to come.
+type Answer = BoxFuture<http::Response<Body>, Infallible>;
+
+/// The call of the service itself.
+fn started<S, D>(
+    mut service: S,
+    parts: Parts,
+    message: Result<Bytes, Status>,
+) -> Result<S::Future, Status>
 where
-    B: HttpBody,
-    B::Error: Into<StdError>,
+    S: UnaryService<D>,
+    D: Message + Default,
 {
-    let mut body = pin!(body);
-    let mut deframer = Deframer::new(limit, false);
-    let mut only = None;
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let frame = frame.map_err(|error| Status::from_error(error.into()))?;
-        let Ok(mut data) = frame.into_data() else {
-            continue;
-        };
-        deframer.push(data.copy_to_bytes(data.remaining()));
-        while let Some(message) = deframer.next().map_err(broken)? {
-            if only.replace(message).is_some() {
-                return Err(not_one("more than one message"));
-            }
+    let message = decoded(&message?)?;
+    let metadata = MetadataMap::from_headers(parts.headers);
+    Ok(service.call(Request::from_parts(metadata, parts.extensions, message)))
+}
+
+/// The only message of a request, uncompressed.
+struct OnlyMessage {
+    body: Body,
+    deframer: Deframer,
+    only: Option<Bytes>,
+}
+
+impl OnlyMessage {
+    fn of<B>(body: B, limit: usize) -> Self
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<StdError>,
+    {
+        Self {
+            body: boxed(body),
+            deframer: Deframer::new(limit, false),
+            only: None,
         }
     }
-    deframer.finish().map_err(broken)?;
-    only.ok_or_else(|| not_one("no message"))
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+        while let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
+            self.deframer.push(data);
+            while let Some(message) = self.deframer.next().map_err(broken)? {
+                if self.only.replace(message).is_some() {
+                    return Poll::Ready(Err(not_one("more than one message")));
+                }
+            }
+        }
+        self.deframer.finish().map_err(broken)?;
+        Poll::Ready(self.only.take().ok_or_else(|| not_one("no message")))
+    }
+}
+
+/// A body of bytes, which the body of a call usually is already.
+fn boxed<B>(body: B) -> Body
+where
+    B: HttpBody + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    let mut body = Some(body);
+    let ready = (&mut body as &mut dyn Any).downcast_mut::<Option<Body>>();
+    match ready.and_then(Option::take) {
+        Some(body) => body,
+        None => {
+            body.map_or_else(Body::empty, |body| {
+                Body::new(body.map_frame(|frame| {
+                    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+                }))
+            })
+        }
+    }
 }
 
 /// "Request cardinality violation": UNIMPLEMENTED, by gRPC's list of status codes.
@@ -214,38 +275,61 @@ fn broken(fault: FrameFault) -> Status {
     }
 }
 
-fn reply<E: Message>(
-    response: Response<E>,
-    limit: usize,
+/// How a reply is written.
+#[derive(Clone, Copy)]
+struct Form {
+    /// Its message alone, as the call had no media type.
     is_bare: bool,
-) -> Result<http::Response<Body>, Status> {
-    let (metadata, message, extensions) = response.into_parts();
-    let length = message.encoded_len();
-    if length > limit {
-        let fault = FrameFault::TooLong { limit };
-        return Err(Status::resource_exhausted(format!("of the reply, {fault}")));
-    }
-    let mut headers = metadata.into_headers();
-    if !headers.is_empty() {
-        for name in RESERVED {
-            headers.remove(name);
+    /// The longest message, in bytes.
+    limit: usize,
+}
+
+impl Form {
+    fn written<E: Message>(self, reply: Result<Response<E>, Status>) -> http::Response<Body> {
+        match reply.and_then(|reply| self.reply(reply)) {
+            Ok(reply) => reply,
+            Err(status) => status.into_http(),
         }
     }
-    let body = if is_bare {
-        Body::new(Full::from(message.encode_to_vec()))
-    } else {
-        let media_type = HeaderValue::from_static("application/grpc");
-        headers.insert(header::CONTENT_TYPE, media_type);
-        let mut frame = start_frame(length);
-        message.encode_raw(&mut frame);
-        let frame = finish_frame(frame)
-            .ok_or_else(|| Status::resource_exhausted("the reply is longer than gRPC can say"))?;
-        Body::new(Reply::Message(frame))
-    };
-    let mut reply = http::Response::new(body);
-    *reply.headers_mut() = headers;
-    *reply.extensions_mut() = extensions;
-    Ok(reply)
+
+    fn reply<E: Message>(self, reply: Response<E>) -> Result<http::Response<Body>, Status> {
+        let (metadata, message, extensions) = reply.into_parts();
+        let length = message.encoded_len();
+        if length > self.limit {
+            let fault = FrameFault::TooLong { limit: self.limit };
+            return Err(Status::resource_exhausted(format!("of the reply, {fault}")));
+        }
+        let mut headers = metadata.into_headers();
+        if !headers.is_empty() {
+            for name in RESERVED {
+                headers.remove(name);
+            }
+        }
+        let body = match self.is_bare {
+            true => {
+                let mut encoded = Vec::with_capacity(length);
+                message.encode_raw(&mut encoded);
+                Body::new(Full::from(encoded))
+            }
+            false => {
+                let media_type = HeaderValue::from_static("application/grpc");
+                headers.insert(header::CONTENT_TYPE, media_type);
+                Body::new(framed(&message, length)?)
+            }
+        };
+        let mut reply = http::Response::new(body);
+        *reply.headers_mut() = headers;
+        *reply.extensions_mut() = extensions;
+        Ok(reply)
+    }
+}
+
+fn framed<E: Message>(message: &E, length: usize) -> Result<Reply, Status> {
+    let mut frame = start_frame(length);
+    message.encode_raw(&mut frame);
+    let frame = finish_frame(frame)
+        .ok_or_else(|| Status::resource_exhausted("the reply is longer than gRPC can say"))?;
+    Ok(Reply::Message(frame))
 }
 
 /// The body of a reply that is one message and all is well.

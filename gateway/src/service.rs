@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, ready},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -128,7 +128,9 @@ where
         match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
             Some(handshake) => self.socket(prepared, head, plan, handshake),
             None => {
-                let answer = self.inner.call(head.map(|()| request::body(incoming, plan)));
+                let answer = self
+                    .inner
+                    .call(head.map(|()| request::body(incoming, plan)));
                 Box::pin(prepared.call(reply, answer))
             }
         }
@@ -303,13 +305,16 @@ impl Prepared {
             Ok(call) => call,
             Err(refusal) => return Ok(*refusal),
         };
-        let answered = async {
+        let answered = pin!(async {
             let response = infallible(answer.await);
             match reply {
                 ReplyKind::Unary => reply::unary(&call, response).await,
-                ReplyKind::Stream(framing) => reply::streamed(&call, framing, response).await,
+                // In a box, as all other calls would have to be as large.
+                ReplyKind::Stream(framing) => {
+                    Box::pin(reply::streamed(&call, framing, response)).await
+                }
             }
-        };
+        });
         let mut answer = match deadline::within(self.deadline, answered).await {
             Some(answer) => answer,
             None => {

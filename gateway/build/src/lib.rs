@@ -13,12 +13,6 @@ use tonic_prost_build::Builder;
 
 pub use tonic_prost_build::configure;
 
-/// What tonic's generated services answer calls with, and what these do.
-const ANSWERS: [&str; 2] = [
-    "tonic::server::Grpc::new(codec)",
-    "pulpo_gateway::server::Grpc::new(codec)",
-];
-
 /// Compiled `.proto` files.
 pub struct Definitions {
     encoded: Vec<u8>,
@@ -71,17 +65,20 @@ struct Services(Box<dyn ServiceGenerator>);
 
 impl ServiceGenerator for Services {
     fn generate(&mut self, service: Service, code: &mut String) {
-        let (name, methods) = (service.proto_name.clone(), service.methods.len());
         let mut generated = String::new();
+        let (name, methods) = (service.proto_name.clone(), service.methods.clone());
         self.0.generate(service, &mut generated);
-        let [theirs, ours] = ANSWERS;
-        let answers = generated.matches(theirs).count();
+        let answered = generated.matches(THEIRS).count();
+        let unary = methods.iter();
+        let unary = unary.filter(|method| !method.client_streaming && !method.server_streaming);
+        let (answer, called_at_once) = at_once(&generated.replace(THEIRS, OURS));
         // A build script may stop: code that silently kept tonic's answer would only be slower.
         assert_eq!(
-            answers, methods,
+            (answered, called_at_once),
+            (methods.len(), unary.count()),
             "{name}: tonic-prost-build writes services in another way than it did"
         );
-        code.push_str(&generated.replace(theirs, ours));
+        code.push_str(&answer);
     }
 
     fn finalize(&mut self, code: &mut String) {
@@ -91,4 +88,47 @@ impl ServiceGenerator for Services {
     fn finalize_package(&mut self, package: &str, code: &mut String) {
         self.0.finalize_package(package, code);
     }
+}
+
+/// What tonic's services answer calls with, and what these do.
+const THEIRS: &str = "tonic::server::Grpc::new(codec)";
+const OURS: &str = "pulpo_gateway::server::Grpc::new(codec)";
+
+/// Where the future of a call begins, which tonic makes of everything; how a unary one ends, but for spaces; how the
+/// same ends that is no future but makes a small one.
+const BEGIN: &str = "let fut = async move {";
+const END: [&str; 5] = [
+    "let res = grpc.unary(method, req).await;",
+    "Ok(res)",
+    "};",
+    "Box::pin(fut)",
+    "}",
+];
+const AT_ONCE: &str = "grpc.unary(method, req)\n}";
+
+/// Code in which unary calls are made at once, and how many those are.
+fn at_once(code: &str) -> (String, usize) {
+    let mut parts = code.split(BEGIN);
+    let mut changed = parts.next().unwrap_or_default().to_owned();
+    let mut count = 0;
+    for part in parts {
+        match unary(part) {
+            Some((before, after)) => {
+                count += 1;
+                changed.extend([before, AT_ONCE, after]);
+            }
+            None => changed.extend([BEGIN, part]),
+        }
+    }
+    (changed, count)
+}
+
+/// What is before and behind the end of a unary call.
+fn unary(part: &str) -> Option<(&str, &str)> {
+    let [first, rest @ ..] = END;
+    let (before, after) = part.split_once(first)?;
+    let after = rest
+        .iter()
+        .try_fold(after, |after, word| after.trim_start().strip_prefix(word))?;
+    Some((before, after))
 }

@@ -30,7 +30,7 @@ mod stream;
 use std::{
     convert::Infallible,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -153,7 +153,9 @@ where
 
 /// The outcome, if it is there in time.
 async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
-    within(deadline, work).await.ok_or_else(deadline_exceeded)
+    within(deadline, pin!(work))
+        .await
+        .ok_or_else(deadline_exceeded)
 }
 
 fn deadline_exceeded() -> Status {
