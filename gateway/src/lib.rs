@@ -12,6 +12,7 @@ mod compress;
 pub mod connect;
 pub mod deadline;
 mod detail;
+mod exchange;
 pub mod fault;
 mod frame;
 pub mod framing;

@@ -5,8 +5,12 @@ use tonic::Code;
 
 use crate::{
     fault::{Fault, MethodsAtPath},
+    frame::start_frame,
     framing::{Framing, accepts_json, preference},
-    request::fault::{bind_fault, not_acceptable, not_found},
+    request::{
+        Bindings,
+        fault::{bind_fault, not_acceptable, not_found},
+    },
     router::{Lookup, Match, PathFault},
     surface::{Endpoint, Surface},
 };
@@ -15,8 +19,8 @@ use crate::{
 pub(crate) enum Found {
     Endpoint {
         index: usize,
-        /// Query, headers and path on the wire; refused only after the checks in front of the service.
-        bindings: Result<Vec<u8>, Box<Fault>>,
+        /// Query, headers and path; refused only after the checks in front of the service.
+        bindings: Result<Bindings, Box<Fault>>,
         reply: ReplyKind,
     },
     Options(Option<HeaderValue>),
@@ -80,16 +84,18 @@ fn endpoint(surface: &Surface, asked: Asked<'_>, found: &Match<'_, '_, usize>) -
         Err(fault) => return Found::Fault(fault, MethodsAtPath(vec![endpoint.uri.clone()])),
     };
     let (codec, binder) = (&surface.codec, &endpoint.binder);
-    let mut wire = Vec::with_capacity(bindings_bytes(asked.uri));
+    let mut frame = start_frame(bindings_bytes(asked.uri));
     let written = match asked.uri.query() {
-        Some(query) => binder.write_query(codec, query, &mut wire),
+        Some(query) => binder.write_query(codec, query, &mut frame),
         None => Ok(()),
     }
-    .and_then(|()| binder.write_headers(codec, asked.headers, &mut wire))
-    .and_then(|()| binder.write_path(codec, &found.captures, &mut wire));
+    .and_then(|()| binder.write_headers(codec, asked.headers, &mut frame))
+    .and_then(|()| binder.write_path(codec, &found.captures, &mut frame));
     Found::Endpoint {
         index: found.target,
-        bindings: written.map(|()| wire).map_err(|f| bind_fault(&f)),
+        bindings: written
+            .map(|()| Bindings(frame))
+            .map_err(|f| bind_fault(&f)),
         reply,
     }
 }

@@ -110,13 +110,15 @@ where
         B: HttpBody + Send + 'static,
         B::Error: Into<StdError> + Send,
     {
-        let is_plain = self.sent.is_empty() && !request.headers().contains_key(GRPC_ENCODING);
-        if !is_plain {
+        let is_bare = is_bare(request.headers());
+        let may_be_compressed =
+            || !self.sent.is_empty() || request.headers().contains_key(GRPC_ENCODING);
+        if !is_bare && may_be_compressed() {
             let mut tonic = self.tonic();
             return Box::pin(async move { Ok(tonic.unary(service, request).await) });
         }
         let form = Form {
-            is_bare: is_bare(request.headers()),
+            is_bare,
             limit: self.max_encoding.unwrap_or(usize::MAX),
         };
         let (parts, body) = request.into_parts();

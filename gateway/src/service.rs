@@ -3,35 +3,25 @@
 use std::{
     convert::Infallible,
     future::{Future, ready},
-    pin::{Pin, pin},
-    sync::Arc,
+    pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts,
-};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
-use tokio::time::Instant;
-use tonic::{Code, body::Body};
+use tonic::body::Body;
 use tower::Service;
 
 use crate::{
-    call,
-    compress::Coding,
-    deadline,
-    fault::{ErrorContext, Fault, MethodsAtPath},
-    frame::GRPC_ENCODING,
+    exchange::{Exchange, infallible},
+    fault::{Fault, MethodsAtPath},
     framing::Framing,
-    lookup::{Asked, Found, ReplyKind, find},
-    reply::{self, Call, Handshake, Incoming, Sockets},
-    request::{self, Plan, body_headers, fault::FaultSlot},
-    surface::{Endpoint, Surface, SurfaceHandle},
+    lookup::{Found, ReplyKind},
+    reply::{self, Handshake, Incoming, Sockets},
+    request::{self, Plan},
+    surface::{Endpoint, SurfaceHandle},
 };
-
-const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// One surface in front of one gRPC service.
 #[derive(Clone)]
@@ -104,47 +94,47 @@ where
         B::Error: std::fmt::Display,
     {
         let (parts, incoming) = request.into_parts();
-        let mut prepared = Prepared::new(self.surface.load(), parts, self.is_bare);
-        let handshake = prepared.handshake();
-        let (index, bindings, reply) = match prepared.find(handshake.is_some()) {
+        let mut exchange = Exchange::new(self.surface.load(), parts, self.is_bare);
+        let handshake = exchange.handshake();
+        let (index, bindings, reply) = match exchange.find(handshake.is_some()) {
             Found::Options(allow) => return Box::pin(ready(Ok(options(allow)))),
-            Found::Fault(fault, methods) => return self.miss(prepared, fault, methods),
+            Found::Fault(fault, methods) => return self.miss(exchange, fault, methods),
             Found::Endpoint {
                 index,
                 bindings,
                 reply,
             } => (index, bindings, reply),
         };
-        prepared.index = index;
-        let head = match prepared.grpc_call(reply) {
+        exchange.index = index;
+        let head = match exchange.grpc_call(reply) {
             Ok(head) => head,
             Err(fault) => {
-                let uri = prepared.endpoint().map(|e| e.uri.clone());
+                let uri = exchange.endpoint().map(|e| e.uri.clone());
                 let methods = MethodsAtPath(uri.into_iter().collect());
-                return self.miss(prepared, fault, methods);
+                return self.miss(exchange, fault, methods);
             }
         };
-        let plan = prepared.plan(bindings);
-        match handshake.filter(|_| reply == ReplyKind::Stream(Framing::WebSocket)) {
-            Some(handshake) => self.socket(prepared, head, plan, handshake),
-            None => {
-                let answer = self
-                    .inner
-                    .call(head.map(|()| request::body(incoming, plan)));
-                Box::pin(prepared.call(reply, answer))
-            }
+        if let (Some(handshake), ReplyKind::Stream(Framing::WebSocket)) = (handshake, reply) {
+            let plan = exchange.plan(bindings);
+            return self.socket(exchange, head, plan, handshake);
         }
+        let body = match bindings {
+            Ok(bindings) if exchange.is_bound() => bindings.into_body(),
+            bindings => request::body(incoming, exchange.plan(bindings)),
+        };
+        let answer = self.inner.call(head.map(|()| body));
+        Box::pin(exchange.call(reply, answer))
     }
 
     fn socket(
         &mut self,
-        prepared: Box<Prepared>,
+        exchange: Box<Exchange>,
         head: Request<()>,
         plan: Plan,
         handshake: Handshake,
     ) -> Answer {
         // A method without a body has all it needs in the handshake.
-        let has_body = prepared.endpoint().is_some_and(Endpoint::has_body);
+        let has_body = exchange.endpoint().is_some_and(Endpoint::has_body);
         let (input, body) = match has_body {
             false => (None, request::body(Body::empty(), plan)),
             true => {
@@ -156,7 +146,7 @@ where
         let reply = Box::pin(async move { infallible(answer.await) });
         let sockets = self.sockets.clone();
         Box::pin(async move {
-            let call = match prepared.to_call() {
+            let call = match exchange.to_call() {
                 Ok(call) => call,
                 Err(refusal) => return Ok(*refusal),
             };
@@ -167,12 +157,12 @@ where
     /// A request without a route still goes through the checks in front of the service, where the surface wants it.
     fn miss(
         &mut self,
-        mut prepared: Box<Prepared>,
+        mut exchange: Box<Exchange>,
         fault: Box<Fault>,
         methods: MethodsAtPath,
     ) -> Answer {
-        let head = match prepared.surface.unmatched.clone() {
-            Some(uri) => prepared.grpc_head(uri, None),
+        let head = match exchange.surface.unmatched.clone() {
+            Some(uri) => exchange.grpc_head(uri, None),
             None => Err(fault.clone()),
         };
         let answer = head.map(|head| {
@@ -181,210 +171,7 @@ where
             call.extensions_mut().insert(methods);
             self.inner.call(call)
         });
-        Box::pin(prepared.refuse(fault, answer))
-    }
-}
-
-/// What stays known of a request while the service answers. It is moved about in a box: it is half a kilobyte.
-struct Prepared {
-    surface: Arc<Surface>,
-    index: usize,
-    parts: Parts,
-    faults: FaultSlot,
-    deadline: Option<Instant>,
-    is_bare: bool,
-}
-
-impl Prepared {
-    fn new(surface: Arc<Surface>, parts: Parts, is_bare: bool) -> Box<Self> {
-        Box::new(Self {
-            surface,
-            index: usize::MAX,
-            parts,
-            faults: FaultSlot::default(),
-            deadline: None,
-            is_bare,
-        })
-    }
-
-    fn handshake(&mut self) -> Option<Handshake> {
-        let parts = &mut self.parts;
-        Handshake::of(&parts.method, &parts.headers, &mut parts.extensions)
-    }
-
-    fn find(&self, is_handshake: bool) -> Found {
-        let asked = Asked {
-            method: &self.parts.method,
-            uri: &self.parts.uri,
-            headers: &self.parts.headers,
-            is_handshake,
-        };
-        find(&self.surface, asked)
-    }
-
-    fn endpoint(&self) -> Option<&Endpoint> {
-        self.surface.endpoints.get(self.index)
-    }
-
-    /// The head of the gRPC call; from here on it is known until when its reply is waited for.
-    fn grpc_call(&mut self, reply: ReplyKind) -> Result<Request<()>, Box<Fault>> {
-        let is_stream = reply != ReplyKind::Unary;
-        let asked = deadline::asked(&self.parts.headers)
-            .map_err(|name| invalid_header(name.as_str(), "a time was expected"))?;
-        let allowed = deadline::allowed(asked, &self.surface.options.deadlines, is_stream);
-        self.deadline = allowed.map(|allowed| Instant::now() + allowed);
-        let uri = self.endpoint().map(|e| e.uri.clone());
-        // Within the process the call is dropped when its time is over: what nobody asked for need not be told.
-        let told = allowed.filter(|_| asked.is_some() || !self.is_bare);
-        self.grpc_head(uri.unwrap_or_default(), told)
-    }
-
-    fn grpc_head(
-        &mut self,
-        uri: Uri,
-        allowed: Option<Duration>,
-    ) -> Result<Request<()>, Box<Fault>> {
-        let options = &self.surface.options;
-        let rules = &options.metadata.requests;
-        let extensions = std::mem::take(&mut self.parts.extensions);
-        let headers = &self.parts.headers;
-        let (mut head, copied) = match self.is_bare {
-            true => call::bare_head(uri, headers, extensions, rules, allowed),
-            false => call::head(uri, headers, extensions, rules, allowed),
-        };
-        copied.map_err(|name| invalid_header(name.as_str(), "base64 was expected"))?;
-        if options.has_grpc_gzip {
-            let gzip = HeaderValue::from_static("gzip");
-            let metadata = head.headers_mut();
-            metadata.insert(GRPC_ENCODING, gzip.clone());
-            metadata.insert(GRPC_ACCEPT_ENCODING, gzip);
-        }
-        Ok(head)
-    }
-
-    fn plan(&self, bindings: Result<Vec<u8>, Box<Fault>>) -> Plan {
-        // What describes a body that is not read is nobody's business.
-        let is_read = self.endpoint().is_some_and(Endpoint::has_body);
-        let headers = Some(&self.parts.headers).filter(|_| is_read);
-        let (content_type, content_length) = headers.map(body_headers).unwrap_or_default();
-        Plan {
-            surface: self.surface.clone(),
-            endpoint: self.index,
-            content_type,
-            content_length,
-            coding: headers.map_or(Ok(None), Coding::of_request),
-            bindings,
-            faults: self.faults.clone(),
-        }
-    }
-
-    /// What the reply has to know of the call.
-    fn to_call(&self) -> Result<Call<'_>, Box<Response<Body>>> {
-        let context = context(&self.parts);
-        let Some(endpoint) = self.endpoint() else {
-            let fault = request::fault::not_found(self.parts.uri.path());
-            return Err(Box::new(reply::refusal(&self.surface, &fault, context)));
-        };
-        Ok(Call {
-            surface: &self.surface,
-            index: self.index,
-            endpoint,
-            context,
-            faults: self.faults.clone(),
-            deadline: self.deadline,
-            is_bare: self.is_bare,
-        })
-    }
-
-    async fn call(
-        self: Box<Self>,
-        reply: ReplyKind,
-        answer: impl Future<Output = Result<Response<Body>, Infallible>>,
-    ) -> Result<Response<Body>, Infallible> {
-        let call = match self.to_call() {
-            Ok(call) => call,
-            Err(refusal) => return Ok(*refusal),
-        };
-        let answered = pin!(async {
-            let response = infallible(answer.await);
-            match reply {
-                ReplyKind::Unary => reply::unary(&call, response).await,
-                // In a box, as all other calls would have to be as large.
-                ReplyKind::Stream(framing) => {
-                    Box::pin(reply::streamed(&call, framing, response)).await
-                }
-            }
-        });
-        let mut answer = match deadline::within(self.deadline, answered).await {
-            Some(answer) => answer,
-            None => {
-                let late = request::fault::deadline_exceeded();
-                reply::refusal(&self.surface, &late, call.context)
-            }
-        };
-        without_body_for(&self.parts.method, &mut answer);
-        Ok(answer)
-    }
-
-    /// The refusal of a request without a route, in the words of the checks where they refuse it too.
-    async fn refuse(
-        self: Box<Self>,
-        fault: Box<Fault>,
-        answer: Result<impl Future<Output = Result<Response<Body>, Infallible>>, Box<Fault>>,
-    ) -> Result<Response<Body>, Infallible> {
-        let (surface, context) = (&self.surface, context(&self.parts));
-        let mut reply = match answer {
-            Err(fault) => reply::refusal(surface, &fault, context),
-            Ok(answer) => {
-                let response = infallible(answer.await);
-                let allow = fault.allow.clone();
-                let mut told = reply::fault_of(&response).unwrap_or(*fault);
-                if told.status == StatusCode::METHOD_NOT_ALLOWED {
-                    told.allow = allow;
-                }
-                let mut reply = reply::refusal(surface, &told, context);
-                reply::copy_metadata(surface, response.headers(), reply.headers_mut());
-                reply
-            }
-        };
-        without_body_for(&self.parts.method, &mut reply);
-        Ok(reply)
-    }
-}
-
-fn context(parts: &Parts) -> ErrorContext<'_> {
-    ErrorContext::new(&parts.method, parts.uri.path(), &parts.headers)
-}
-
-fn infallible<T>(outcome: Result<T, Infallible>) -> T {
-    match outcome {
-        Ok(value) => value,
-        Err(never) => match never {},
-    }
-}
-
-fn invalid_header(name: &str, expected: &str) -> Box<Fault> {
-    let message = format!("header '{name}': {expected}");
-    let fault = Fault::gateway(
-        Code::InvalidArgument,
-        StatusCode::BAD_REQUEST,
-        "INVALID_HEADER",
-        message,
-    );
-    Box::new(fault.with_violation(name, expected))
-}
-
-/// The length stays: HEAD tells what GET would send.
-fn without_body_for(method: &Method, reply: &mut Response<Body>) {
-    if *method != Method::HEAD {
-        return;
-    }
-    let length = reply.body().size_hint().exact();
-    *reply.body_mut() = Body::empty();
-    if let Some(length) = length {
-        reply
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        Box::pin(exchange.refuse(fault, answer))
     }
 }
 

@@ -15,17 +15,24 @@ use crate::{
 /// Where a fault of the request body waits for the reply: a service in another process is only told that the call was
 /// given up, and does not know why.
 #[derive(Clone, Default)]
-pub(crate) struct FaultSlot(Arc<OnceLock<Box<Fault>>>);
+pub(crate) struct FaultSlot(Option<Arc<OnceLock<Box<Fault>>>>);
 
 impl FaultSlot {
+    /// Room for a fault; the default has none.
+    pub(crate) fn new() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Keeps the first fault.
     pub(crate) fn keep(&self, fault: &Fault) {
-        let _ = self.0.set(Box::new(fault.clone()));
+        if let Some(slot) = &self.0 {
+            let _ = slot.set(Box::new(fault.clone()));
+        }
     }
 
     /// The fault, if there was one.
     pub(crate) fn get(&self) -> Option<&Fault> {
-        self.0.get().map(|fault| &**fault)
+        self.0.as_ref()?.get().map(|fault| &**fault)
     }
 }
 

@@ -18,14 +18,14 @@ use std::{pin::Pin, sync::Arc, task::Poll};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body as HttpBody, Frame};
-use http_body_util::StreamBody;
+use http_body_util::{Full, StreamBody};
 use tonic::{Status, body::Body};
 
 use crate::{
     bind,
     compress::Coding,
     fault::Fault,
-    frame::{finish_frame, gzip_frame, start_frame},
+    frame::{FRAME_HEADER, finish_frame, gzip_frame, start_frame},
     surface::{Endpoint, RawPlace, Surface},
     wire,
 };
@@ -43,9 +43,24 @@ pub(crate) struct Plan {
     pub(crate) content_length: Option<u64>,
     /// How the body is compressed; the name where that is not known.
     pub(crate) coding: Result<Option<Coding>, Bytes>,
-    /// Query, headers and path, already written; they come behind the body because the later wins.
-    pub(crate) bindings: Result<Vec<u8>, Box<Fault>>,
+    pub(crate) bindings: Result<Bindings, Box<Fault>>,
     pub(crate) faults: FaultSlot,
+}
+
+/// What query, headers and path bind, already written, behind room for a frame's header. It comes behind the body because
+/// the later wins.
+pub(crate) struct Bindings(pub(crate) Vec<u8>);
+
+impl Bindings {
+    fn wire(&self) -> &[u8] {
+        self.0.get(FRAME_HEADER..).unwrap_or_default()
+    }
+
+    /// The gRPC request body of a call whose one message is nothing but this.
+    pub(crate) fn into_body(self) -> Body {
+        // It was the head of a request and so is never longer than a frame can say.
+        Body::new(Full::new(finish_frame(self.0).unwrap_or_default()))
+    }
 }
 
 /// The parts of a request's headers the body needs.
@@ -204,7 +219,7 @@ impl Plan {
         size: usize,
         write: impl FnOnce(&Endpoint, &mut Vec<u8>) -> Result<(), Box<Fault>>,
     ) -> Result<Bytes, Box<Fault>> {
-        let bindings = self.bindings.as_ref().map_err(Clone::clone)?;
+        let bindings = self.bindings.as_ref().map_err(Clone::clone)?.wire();
         // What is written without a body has the length of its bindings.
         let spare = if size == 0 { 0 } else { 64 };
         let mut frame = start_frame(size + spare + bindings.len());
