@@ -21,6 +21,7 @@ pub struct Definitions {
 }
 
 /// Compiles files, found below the roots, and everything they import. Cargo is told to look at the roots.
+#[expect(clippy::print_stdout, reason = "a build script speaks to Cargo so")]
 pub fn compile<R, F>(roots: &[R], files: impl IntoIterator<Item = F>) -> Result<Definitions>
 where
     R: AsRef<Path>,
@@ -131,4 +132,26 @@ fn unary(part: &str) -> Option<(&str, &str)> {
         .iter()
         .try_fold(after, |after, word| after.trim_start().strip_prefix(word))?;
     Some((before, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ends_as_a_unary_call_is_changed() {
+        let call = "let inner = x;\nlet fut = async move {\nlet mut grpc = y;\nlet res = grpc.unary(method, req).await;\n    Ok(res)\n};\nBox::pin(fut)\n}\n";
+        let (changed, count) = at_once(&format!("{call}{call}"));
+        let at_once_twice =
+            "let inner = x;\n\nlet mut grpc = y;\ngrpc.unary(method, req)\n}\n".repeat(2);
+        assert_eq!((changed, count), (at_once_twice, 2));
+        let others = [
+            call.replace("unary", "streaming"),
+            call.replace("Ok(res)", "Ok(other)"),
+            "let fut = async move { z };\nBox::pin(fut)\n}".to_owned(),
+        ];
+        for other in others {
+            assert_eq!(at_once(&other), (other.clone(), 0));
+        }
+    }
 }

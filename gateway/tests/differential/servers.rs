@@ -85,7 +85,7 @@ fn echo(
     Request<Body>,
     Response = Response<Body>,
     Error = Infallible,
-    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send,
+    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 > + Clone
 + Send
 + 'static {

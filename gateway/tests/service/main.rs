@@ -4,6 +4,7 @@
 
 mod details;
 mod gzip;
+mod server;
 mod unmatched;
 
 use std::{
