@@ -239,6 +239,9 @@ impl OnlyMessage {
                     return Poll::Ready(Err(not_one("more than one message")));
                 }
             }
+            if self.body.is_end_stream() {
+                break;
+            }
         }
         self.deframer.finish().map_err(broken)?;
         Poll::Ready(self.only.take().ok_or_else(|| not_one("no message")))

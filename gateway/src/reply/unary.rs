@@ -59,6 +59,9 @@ async fn bare(body: Body, max_bytes: usize) -> Result<Bytes, Box<Fault>> {
         if pieces.len() > max_bytes {
             return Err(broken("the reply is longer than is taken"));
         }
+        if body.is_end_stream() {
+            break;
+        }
     }
     Ok(pieces.take())
 }
