@@ -1,5 +1,5 @@
-//! How a generated service answers a call: as tonic's own server does, and for half of it where the call is unary and
-//! nothing is compressed, which is nearly always.
+//! How a generated service answers a call: as tonic's own server does, and for less where the call is unary and nothing is
+//! compressed, which is nearly always.
 //!
 //! tonic reads the one message of such a call as a stream of messages that may come in any pieces and be compressed, and
 //! writes the reply as another. Here the message is decoded where it lies, and the reply is encoded in its frame.
@@ -16,7 +16,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
 use tonic::{
@@ -337,7 +337,8 @@ fn framed<E: Message>(message: &E, length: usize) -> Result<Reply, Status> {
     Ok(Reply::Message(frame))
 }
 
-/// The body of a reply that is one message and all is well.
+/// The body of a reply that is one message and all is well. It tells no size: gRPC-Web makes bytes of the trailers, which a
+/// content length would cut off.
 enum Reply {
     Message(Bytes),
     Status,
@@ -367,12 +368,5 @@ impl HttpBody for Reply {
 
     fn is_end_stream(&self) -> bool {
         matches!(self, Self::End)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Message(frame) => SizeHint::with_exact(frame.len() as u64),
-            _ => SizeHint::with_exact(0),
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use prost::Message;
 use pulpo_gateway::{service::Gateway, services::Services};
@@ -15,7 +15,8 @@ use pulpo_gateway_echo::{
 };
 use tokio_stream::{StreamExt, iter};
 use tonic::{Code, Status, body::Body};
-use tower::ServiceExt;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, ServiceExt};
 
 const PATH: &str = "/echo.v1.EchoService/Echo";
 
@@ -83,6 +84,21 @@ async fn a_call_without_one_is_answered_with_the_message_alone() {
     let (body, trailers) = read(answer).await;
     assert_eq!(trailers, None);
     assert_eq!(reply(&body).request, Some(text("hello")));
+}
+
+#[tokio::test]
+async fn trailers_count_where_they_are_part_of_the_body() {
+    let request = Request::post(PATH)
+        .header(header::CONTENT_TYPE, "application/grpc-web+proto")
+        .body(Body::new(Full::from(echo_frame(&text("hello")))));
+    let service = GrpcWebLayer::new().layer(EchoServiceServer::new(Echo));
+    let answer = service.oneshot(request.unwrap()).await.unwrap();
+    let told = answer.body().size_hint().exact();
+    let (body, _) = read(answer).await;
+    assert!(told.is_none_or(|length| length == body.len() as u64));
+    let length = 5 + u32::from_be_bytes(body[1..5].try_into().unwrap()) as usize;
+    assert_eq!(body[length], 0x80);
+    assert!(body.windows(13).any(|line| line == b"grpc-status:0"));
 }
 
 #[tokio::test]
