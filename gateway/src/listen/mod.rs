@@ -7,6 +7,7 @@
 
 mod cors;
 mod door;
+mod gather;
 mod heads;
 mod memory;
 mod opening;
@@ -44,6 +45,7 @@ pub use self::{
         FORWARDED_FOR, REQUEST_ID, TrustedProxies, grpc_refusal, is_grpc, is_plain_options,
         request_id,
     },
+    gather::Gathered,
     memory::use_small_pages,
 };
 use heads::Heads;
@@ -179,7 +181,8 @@ where
         Version::Http2 => {
             let builder = http2_builder(limits);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
-            drive(connection, |c| c.graceful_shutdown(), stalled, stop).await;
+            let connection = Gathered::new(connection);
+            drive(connection, |c| c.inner().graceful_shutdown(), stalled, stop).await;
         }
     }
 }

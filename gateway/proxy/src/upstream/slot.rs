@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use h2::{Ping, PingPong, client::SendRequest};
+use pulpo_gateway::listen::Gathered;
 use rand::RngExt;
 use tokio::{
     sync::{Notify, watch},
@@ -166,7 +167,7 @@ impl Keeper {
         let (sender, mut connection) = dial(&self.origin, &self.limits).await?;
         let ping_pong = connection.ping_pong();
         // The connection is a task of its own, woken for every request; the pings are not in its way.
-        let mut running = self.tasks.spawn(connection);
+        let mut running = self.tasks.spawn(Gathered::new(connection));
         // What was said of the connection before is not meant.
         let _ = self.spent.notified().now_or_never();
         self.state.send_replace(State::Open(sender));
