@@ -43,7 +43,10 @@ pub(crate) fn bare_head(
     *head.uri_mut() = uri;
     *head.extensions_mut() = extensions;
     let metadata = head.headers_mut();
-    metadata.reserve(headers.len() + 4);
+    // A map makes room for six by itself.
+    if headers.len() > 4 {
+        metadata.reserve(headers.len() + 4);
+    }
     let copied = rules.copy(headers, metadata);
     if let Some(timeout) = timeout {
         metadata.insert(GRPC_TIMEOUT, to_grpc_timeout(timeout));

@@ -209,6 +209,7 @@ pub(crate) fn infallible<T>(outcome: Result<T, Infallible>) -> T {
     }
 }
 
+#[cold]
 fn invalid_header(name: &str, expected: &str) -> Box<Fault> {
     let message = format!("header '{name}': {expected}");
     let fault = Fault::gateway(

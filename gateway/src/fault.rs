@@ -108,6 +108,7 @@ pub trait ErrorFormat: Send + Sync + 'static {
 
 impl Fault {
     /// A refusal of the gateway itself.
+    #[cold]
     pub fn gateway(
         code: Code,
         status: StatusCode,
@@ -136,6 +137,7 @@ impl Fault {
     }
 
     /// What a status and its details say.
+    #[cold]
     pub fn from_status(status: &Status) -> Self {
         let details = detail::read(status.details());
         let info: Option<pb::ErrorInfo> = detail::find(&details, ERROR_INFO);

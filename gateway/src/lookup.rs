@@ -66,6 +66,7 @@ pub(crate) fn find(surface: &Surface, asked: Asked<'_>) -> Found {
 }
 
 /// A handshake is always a GET; a stream that is posted elsewhere can be opened with it too.
+#[cold]
 fn socket(surface: &Surface, asked: Asked<'_>) -> Option<Found> {
     let Lookup::Match(found) = surface.router.lookup(&Method::POST, asked.uri.path()) else {
         return None;
@@ -140,6 +141,7 @@ fn reply_kind(endpoint: &Endpoint, asked: Asked<'_>) -> Result<ReplyKind, Box<Fa
 }
 
 /// What is said where no route answers.
+#[cold]
 fn missed(surface: &Surface, lookup: Lookup<'_, '_, usize>, asked: Asked<'_>) -> Found {
     match lookup {
         Lookup::MethodNotAllowed { allow } => {
@@ -191,6 +193,7 @@ fn methods_at(surface: &Surface, allow: &[Method], uri: &Uri) -> MethodsAtPath {
     MethodsAtPath(endpoints.map(|endpoint| endpoint.uri.clone()).collect())
 }
 
+#[cold]
 fn upgrade_required() -> Fault {
     Fault::gateway(
         Code::FailedPrecondition,

@@ -64,6 +64,8 @@ impl Default for MetadataRules {
 #[derive(Clone, Debug, Default)]
 pub struct PassList {
     exact: HashMap<HeaderName, HeaderName, RandomState>,
+    /// A bit for each length of those names, the last one for all that are longer: most headers need no further look.
+    lengths: u64,
     prefixes: Vec<Box<str>>,
     suffixes: Vec<Box<str>>,
     is_all: bool,
@@ -104,21 +106,24 @@ impl PassList {
         } else if let Some(suffix) = pattern.strip_prefix('*') {
             self.suffixes.push(part(suffix)?);
         } else {
-            let name = name(pattern)?;
-            self.exact.insert(name.clone(), name);
+            return self.rename(pattern, pattern);
         }
         Ok(())
     }
 
     /// Lets a name pass under another one.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), PassFault> {
-        self.exact.insert(name(from)?, name(to)?);
+        let (from, to) = (name(from)?, name(to)?);
+        self.lengths |= length_bit(&from);
+        self.exact.insert(from, to);
         Ok(())
     }
 
     /// The name a header passes under, if it passes.
     fn target<'n>(&'n self, header: &'n HeaderName) -> Option<&'n HeaderName> {
-        if let Some(name) = self.exact.get(header) {
+        if self.lengths & length_bit(header) != 0
+            && let Some(name) = self.exact.get(header)
+        {
             return Some(name);
         }
         let text = header.as_str();
@@ -157,6 +162,10 @@ impl PassList {
         }
         refused.map_or(Ok(()), Err)
     }
+}
+
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << name.as_str().len().min(63)
 }
 
 fn name(text: &str) -> Result<HeaderName, PassFault> {

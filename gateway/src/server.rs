@@ -8,7 +8,7 @@
 use std::{
     any::Any,
     convert::Infallible,
-    future::{poll_fn, ready},
+    future::{Future, poll_fn, ready},
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
@@ -46,6 +46,33 @@ const RESERVED: [HeaderName; 5] = [
     HeaderName::from_static("grpc-message-type"),
     HeaderName::from_static("grpc-status"),
 ];
+
+/// A unary method, as generated code calls it: tonic's `UnaryService` without a box for its future.
+pub trait Unary<D> {
+    /// The message of the reply.
+    type Response;
+
+    /// Calls it.
+    fn call(
+        &mut self,
+        request: Request<D>,
+    ) -> impl Future<Output = Result<Response<Self::Response>, Status>> + Send + 'static + use<Self, D>;
+}
+
+/// The same for tonic.
+struct Boxed<S>(S);
+
+impl<S, D> UnaryService<D> for Boxed<S>
+where
+    S: Unary<D>,
+{
+    type Response = S::Response;
+    type Future = BoxFuture<Response<S::Response>, Status>;
+
+    fn call(&mut self, request: Request<D>) -> Self::Future {
+        Box::pin(self.0.call(request))
+    }
+}
 
 /// Answers the calls of one method, whose replies are `E` and whose requests are `D`.
 pub struct Grpc<E, D> {
@@ -105,8 +132,7 @@ where
     /// and nothing as large as a request moves about with it.
     pub fn unary<S, B>(&mut self, service: S, request: http::Request<B>) -> Answer
     where
-        S: UnaryService<D, Response = E> + Send + 'static,
-        S::Future: Send + 'static,
+        S: Unary<D, Response = E> + Send + 'static,
         B: HttpBody + Send + 'static,
         B::Error: Into<StdError> + Send,
     {
@@ -115,7 +141,7 @@ where
             || !self.sent.is_empty() || request.headers().contains_key(GRPC_ENCODING);
         if !is_bare && may_be_compressed() {
             let mut tonic = self.tonic();
-            return Box::pin(async move { Ok(tonic.unary(service, request).await) });
+            return Box::pin(async move { Ok(tonic.unary(Boxed(service), request).await) });
         }
         let form = Form {
             is_bare,
@@ -198,9 +224,9 @@ fn started<S, D>(
     mut service: S,
     parts: Parts,
     message: Result<Bytes, Status>,
-) -> Result<S::Future, Status>
+) -> Result<impl Future<Output = Result<Response<S::Response>, Status>> + Send + 'static, Status>
 where
-    S: UnaryService<D>,
+    S: Unary<D>,
     D: Message + Default,
 {
     let message = decoded(&message?)?;
@@ -269,10 +295,12 @@ where
 }
 
 /// "Request cardinality violation": UNIMPLEMENTED, by gRPC's list of status codes.
+#[cold]
 fn not_one(came: &str) -> Status {
     Status::unimplemented(format!("the method takes one message, and {came} came"))
 }
 
+#[cold]
 fn broken(fault: FrameFault) -> Status {
     match fault {
         FrameFault::TooLong { .. } => Status::resource_exhausted(fault.to_string()),

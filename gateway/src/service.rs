@@ -126,6 +126,7 @@ where
         Box::pin(exchange.call(reply, answer))
     }
 
+    #[cold]
     fn socket(
         &mut self,
         exchange: Box<Exchange>,
@@ -155,6 +156,7 @@ where
     }
 
     /// A request without a route still goes through the checks in front of the service, where the surface wants it.
+    #[cold]
     fn miss(
         &mut self,
         mut exchange: Box<Exchange>,
@@ -175,6 +177,7 @@ where
     }
 }
 
+#[cold]
 fn options(allow: Option<HeaderValue>) -> Response<Body> {
     let mut reply = Response::new(Body::empty());
     *reply.status_mut() = StatusCode::NO_CONTENT;

@@ -72,11 +72,13 @@ impl ServiceGenerator for Services {
         let answered = generated.matches(THEIRS).count();
         let unary = methods.iter();
         let unary = unary.filter(|method| !method.client_streaming && !method.server_streaming);
+        let unary = unary.count();
         let (answer, called_at_once) = at_once(&generated.replace(THEIRS, OURS));
+        let (answer, unboxed) = unboxed(&answer);
         // A build script may stop: code that silently kept tonic's answer would only be slower.
         assert_eq!(
-            (answered, called_at_once),
-            (methods.len(), unary.count()),
+            (answered, called_at_once, unboxed),
+            (methods.len(), unary, unary),
             "{name}: tonic-prost-build writes services in another way than it did"
         );
         code.push_str(&answer);
@@ -134,6 +136,39 @@ fn unary(part: &str) -> Option<(&str, &str)> {
     Some((before, after))
 }
 
+/// How tonic's service of a unary method is named, and this one.
+const THEIR_UNARY: &str = "tonic::server::UnaryService<";
+const OUR_UNARY: &str = "pulpo_gateway::server::Unary<";
+const FUTURE: &str = "impl std::future::Future<Output = std::result::Result<tonic::Response<Self::Response>, tonic::Status>> + Send + 'static + use<T>";
+
+/// Code in which the futures of unary methods are in no box, and how many those are.
+fn unboxed(code: &str) -> (String, usize) {
+    let mut parts = code.split(THEIR_UNARY);
+    let mut changed = parts.next().unwrap_or_default().to_owned();
+    let mut count = 0;
+    for part in parts {
+        match without_box(part) {
+            Some(part) => {
+                count += 1;
+                changed.extend([OUR_UNARY, &part]);
+            }
+            None => changed.extend([THEIR_UNARY, part]),
+        }
+    }
+    (changed, count)
+}
+
+/// What follows the name of the trait: its first future loses its name and its box.
+fn without_box(part: &str) -> Option<String> {
+    let (types, rest) = part.split_once("type Future = ")?;
+    let (_, rest) = rest.split_once(';')?;
+    let (arguments, rest) = rest.split_once("Self::Future")?;
+    let (inner, rest) = rest.split_once("let fut = async move {")?;
+    let (call, rest) = rest.split_once("Box::pin(fut)")?;
+    let call = call.trim_end().strip_suffix(';')?;
+    Some([types, arguments, FUTURE, inner, "async move {", call, rest].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +187,26 @@ mod tests {
         ];
         for other in others {
             assert_eq!(at_once(&other), (other.clone(), 0));
+        }
+    }
+
+    #[test]
+    fn only_unary_futures_lose_their_box() {
+        let method = "tonic::server::UnaryService<A> for S {\ntype Future = BoxFuture<\nB,\n>;\nfn call() -> Self::Future {\nlet fut = async move {\n x\n};\nBox::pin(fut)\n}\n}\n";
+        let without = format!(
+            "pulpo_gateway::server::Unary<A> for S {{\n\nfn call() -> {FUTURE} {{\nasync move {{\n x\n}}\n}}\n}}\n"
+        );
+        let (changed, count) = unboxed(&format!("impl {method}impl {method}"));
+        assert_eq!(
+            (changed, count),
+            (format!("impl {without}impl {without}"), 2)
+        );
+        let others = [
+            method.replace("UnaryService", "StreamingService"),
+            method.replace("Box::pin(fut)", "fut"),
+        ];
+        for other in others {
+            assert_eq!(unboxed(&other), (other.clone(), 0));
         }
     }
 }

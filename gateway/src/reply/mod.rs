@@ -54,6 +54,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    #[cold]
     fn refuse(&self, fault: &Fault, metadata: &HeaderMap) -> Response<Body> {
         let mut reply = refusal(self.surface, fault, self.context);
         copy_metadata(self.surface, metadata, reply.headers_mut());
@@ -71,6 +72,7 @@ impl Call<'_> {
 }
 
 /// A fault in the surface's own words, or as problem details where surface and client want those.
+#[cold]
 pub(crate) fn refusal(
     surface: &Surface,
     fault: &Fault,
@@ -172,10 +174,12 @@ fn raw(message: Bytes, place: RawPlace) -> Result<(Option<HeaderValue>, Bytes), 
     Ok((content_type, part(&body, 2)?))
 }
 
+#[cold]
 fn damaged(_: wire::Damaged) -> Box<Fault> {
     broken("the reply is damaged")
 }
 
+#[cold]
 fn broken(message: &str) -> Box<Fault> {
     tracing::error!(message, "a service gave a reply that cannot be printed");
     Box::new(Fault::gateway(

@@ -48,7 +48,10 @@ const MAX_REASON_BYTES: usize = 123;
 
 /// The open WebSockets of a gateway. They outlive the HTTP connections they came from, so whoever stops a server closes them.
 #[derive(Clone, Default)]
-pub struct Sockets {
+pub struct Sockets(Arc<Every>);
+
+#[derive(Default)]
+struct Every {
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -56,9 +59,9 @@ pub struct Sockets {
 impl Sockets {
     /// Closes every socket with 1001, going away, and waits until they are gone.
     pub async fn close(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 }
 
@@ -144,11 +147,11 @@ pub(crate) async fn upgrade(
         index: call.index,
         faults: call.faults.clone(),
         deadline: call.deadline,
-        stop: sockets.stop.clone(),
+        stop: sockets.0.stop.clone(),
         outgoing,
         answered: Arc::new(AtomicBool::new(true)),
     };
-    sockets.tasks.spawn(async move {
+    sockets.0.tasks.spawn(async move {
         match upgrade.await {
             Ok(upgraded) => socket.run(upgraded, input).await,
             Err(error) => tracing::debug!(%error, "a WebSocket was not opened"),

@@ -37,6 +37,7 @@ impl FaultSlot {
 }
 
 /// A binding that does not fit.
+#[cold]
 pub(crate) fn bind_fault(fault: &RequestFault) -> Box<Fault> {
     match fault {
         RequestFault::Body(fault) => body_fault(fault),
@@ -58,6 +59,7 @@ pub(crate) fn bind_fault(fault: &RequestFault) -> Box<Fault> {
     }
 }
 
+#[cold]
 pub(super) fn body_fault(fault: &JsonFault) -> Box<Fault> {
     let description = fault.to_string();
     if fault.path.is_empty() {
@@ -71,6 +73,7 @@ pub(super) fn body_fault(fault: &JsonFault) -> Box<Fault> {
     Box::new(bad("INVALID_BODY", message).with_violation(&fault.path, description))
 }
 
+#[cold]
 fn bad(reason: &str, message: impl Into<String>) -> Fault {
     Fault::gateway(
         Code::InvalidArgument,
@@ -80,10 +83,12 @@ fn bad(reason: &str, message: impl Into<String>) -> Fault {
     )
 }
 
+#[cold]
 pub(crate) fn bad_request(reason: &str, message: impl Into<String>) -> Box<Fault> {
     Box::new(bad(reason, message))
 }
 
+#[cold]
 pub(super) fn too_large(limit: usize) -> Box<Fault> {
     let message = format!("the request body is longer than {limit} bytes");
     Box::new(Fault::gateway(
@@ -95,6 +100,7 @@ pub(super) fn too_large(limit: usize) -> Box<Fault> {
 }
 
 /// `takes` are the media types that would have been right.
+#[cold]
 pub(super) fn wrong_media_type(takes: &str, content_type: &[u8]) -> Box<Fault> {
     let shown = content_type
         .get(..content_type.len().min(100))
@@ -108,6 +114,7 @@ pub(super) fn wrong_media_type(takes: &str, content_type: &[u8]) -> Box<Fault> {
     ))
 }
 
+#[cold]
 pub(super) fn wrong_coding(coding: &[u8]) -> Box<Fault> {
     let shown = String::from_utf8_lossy(coding.get(..coding.len().min(100)).unwrap_or_default())
         .into_owned();
@@ -119,6 +126,7 @@ pub(super) fn wrong_coding(coding: &[u8]) -> Box<Fault> {
     ))
 }
 
+#[cold]
 pub(super) fn timed_out() -> Box<Fault> {
     Box::new(Fault::gateway(
         Code::DeadlineExceeded,
@@ -128,6 +136,7 @@ pub(super) fn timed_out() -> Box<Fault> {
     ))
 }
 
+#[cold]
 pub(crate) fn not_found(path: &str) -> Fault {
     let shown: String = path.chars().take(200).collect();
     Fault::gateway(
@@ -139,6 +148,7 @@ pub(crate) fn not_found(path: &str) -> Fault {
 }
 
 /// `framing` is the one a stream always has; none where the reply is, or can be, JSON.
+#[cold]
 pub(crate) fn not_acceptable(framing: Option<Framing>) -> Fault {
     let message = match framing {
         Some(Framing::WebSocket) => "this is a WebSocket; ask for an upgrade".to_owned(),
@@ -156,6 +166,7 @@ pub(crate) fn not_acceptable(framing: Option<Framing>) -> Fault {
     )
 }
 
+#[cold]
 pub(crate) fn deadline_exceeded() -> Box<Fault> {
     Box::new(Fault::gateway(
         Code::DeadlineExceeded,
