@@ -16,7 +16,7 @@ use crate::{
     fault::{ErrorContext, Fault},
     frame::GRPC_ENCODING,
     lookup::{Asked, Found, ReplyKind, find},
-    reply::{self, Call, Handshake},
+    reply::{self, Call, Handshake, Reading},
     request::{self, Bindings, Plan, body_headers, fault::FaultSlot},
     surface::{Endpoint, Surface},
 };
@@ -151,23 +151,27 @@ impl Exchange {
             Ok(call) => call,
             Err(refusal) => return Ok(*refusal),
         };
-        let answered = pin!(async {
-            let response = infallible(answer.await);
-            match reply {
-                ReplyKind::Unary => reply::unary(&call, response).await,
-                // In a box, as all other calls would have to be as large.
-                ReplyKind::Stream(framing) => {
-                    Box::pin(reply::streamed(&call, framing, response)).await
+        let answered = deadline::within(self.deadline, pin!(answer)).await;
+        let response = answered.map(infallible);
+        let reply = match (response, reply) {
+            (None, _) => None,
+            (Some(response), ReplyKind::Unary) => match reply::read(&call, response) {
+                Reading::Whole(reply) => Some(reply),
+                reading => {
+                    // In a box, as those calls that do not need it would have to be as large.
+                    let whole = pin!(Box::pin(reply::unary(&call, reading)));
+                    deadline::within(self.deadline, whole).await
                 }
-            }
-        });
-        let mut answer = match deadline::within(self.deadline, answered).await {
-            Some(answer) => answer,
-            None => {
-                let late = request::fault::deadline_exceeded();
-                reply::refusal(&self.surface, &late, call.context)
+            },
+            (Some(response), ReplyKind::Stream(framing)) => {
+                let begun = pin!(Box::pin(reply::streamed(&call, framing, response)));
+                deadline::within(self.deadline, begun).await
             }
         };
+        let mut answer = reply.unwrap_or_else(|| {
+            let late = request::fault::deadline_exceeded();
+            reply::refusal(&self.surface, &late, call.context)
+        });
         without_body_for(&self.parts.method, &mut answer);
         Ok(answer)
     }

@@ -50,26 +50,31 @@ where
 {
     let said = Shared::default();
     let connection = connection(said.clone());
-    let task = async {
+    let told = said.clone();
+    let task = async move {
         let connection = tokio::spawn(connection);
         // It waits before anybody speaks.
-        while said.lock().unwrap().waker.is_none() {
+        while told.lock().unwrap().waker.is_none() {
             tokio::task::yield_now().await;
         }
         for _ in 0..STREAMS {
-            let said = said.clone();
-            tokio::spawn(async move { say(&said) });
+            let told = told.clone();
+            tokio::spawn(async move { say(&told) });
         }
         connection.await.unwrap();
     };
-    runtime.block_on(task);
+    // What is spawned outside of a worker is queued in another way.
+    runtime.block_on(async { tokio::spawn(task).await.unwrap() });
     let said = said.lock().unwrap();
     said.writes.clone()
 }
 
-/// One worker, and what is ready when it takes its next task is all it could have.
+/// A worker that nobody helps: it takes the task that was woken last first.
 fn one_worker() -> Runtime {
-    Builder::new_current_thread().build().unwrap()
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn alone_it_writes_at_once() {
     let runtime = one_worker();
     let said = Shared::default();
     let streams = said.clone();
-    runtime.block_on(async move {
+    let task = async move {
         let polled = streams.clone();
         let connection = tokio::spawn(Gathered::new(poll_fn(move |cx| {
             poll_connection(&polled, cx)
@@ -99,5 +104,6 @@ fn alone_it_writes_at_once() {
             assert_eq!(streams.lock().unwrap().writes, vec![1; written]);
         }
         connection.await.unwrap();
-    });
+    };
+    runtime.block_on(async { tokio::spawn(task).await.unwrap() });
 }

@@ -33,7 +33,7 @@ pub(crate) use self::{
     handshake::Handshake,
     messages::Messages,
     stream::streamed,
-    unary::unary,
+    unary::{Reading, read, unary},
     websocket::{Incoming, upgrade},
 };
 

@@ -1,6 +1,10 @@
 //! The reply of a unary method: one message as JSON, as bytes, as a redirect, or as nothing.
 
-use std::{future::poll_fn, pin::pin};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -17,20 +21,49 @@ use crate::{
     wire::{self, Pieces},
 };
 
-/// Turns the gRPC response of a unary method into the REST reply.
-pub(crate) async fn unary(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
-    if call.is_bare && is_bare(response.headers()) {
-        let (parts, body) = response.into_parts();
-        let max_bytes = call.surface.options.limits.max_reply_bytes;
-        return finish(call, parts.headers, bare(body, max_bytes).await);
+/// How far the gRPC response of a unary method has become the REST reply.
+pub(crate) enum Reading {
+    /// All of it was here.
+    Whole(Response<Body>),
+    /// Some pieces of its message were, which is all it consists of.
+    Bare(HeaderMap, Body, Pieces),
+    /// It has not been looked into.
+    Framed(Response<Body>),
+}
+
+/// Turns the gRPC response of a unary method into the REST reply as far as that takes no time.
+pub(crate) fn read(call: &Call<'_>, response: Response<Body>) -> Reading {
+    if !call.is_bare || !is_bare(response.headers()) {
+        return Reading::Framed(response);
     }
-    // In a box, as it is the longer way and the other is the usual one.
-    Box::pin(framed(call, response)).await
+    let (parts, mut body) = response.into_parts();
+    let mut pieces = Pieces::default();
+    let mut nobody = Context::from_waker(Waker::noop());
+    match poll_bare(&mut body, &mut pieces, limit(call), &mut nobody) {
+        Poll::Ready(message) => Reading::Whole(finish(call, parts.headers, message)),
+        Poll::Pending => Reading::Bare(parts.headers, body, pieces),
+    }
+}
+
+/// The whole reply.
+pub(crate) async fn unary(call: &Call<'_>, reading: Reading) -> Response<Body> {
+    match reading {
+        Reading::Whole(reply) => reply,
+        Reading::Framed(response) => framed(call, response).await,
+        Reading::Bare(metadata, mut body, mut pieces) => {
+            let limit = limit(call);
+            let message = poll_fn(|cx| poll_bare(&mut body, &mut pieces, limit, cx)).await;
+            finish(call, metadata, message)
+        }
+    }
+}
+
+fn limit(call: &Call<'_>) -> usize {
+    call.surface.options.limits.max_reply_bytes
 }
 
 async fn framed(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
-    let max_bytes = call.surface.options.limits.max_reply_bytes;
-    let (mut parts, messages) = Messages::new(response, max_bytes, call.faults.clone(), None);
+    let (mut parts, messages) = Messages::new(response, limit(call), call.faults.clone(), None);
     let outcome = match messages {
         Ok(messages) => messages.only().await,
         Err(fault) => Err(fault),
@@ -48,22 +81,25 @@ async fn framed(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
 }
 
 /// The message of a reply that is nothing else.
-async fn bare(body: Body, max_bytes: usize) -> Result<Bytes, Box<Fault>> {
-    let mut body = pin!(body);
-    let mut pieces = Pieces::default();
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+fn poll_bare(
+    body: &mut Body,
+    pieces: &mut Pieces,
+    max_bytes: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Bytes, Box<Fault>>> {
+    while let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)) {
         let frame = frame.map_err(|status| Box::new(Fault::from_status(&status)))?;
         if let Ok(data) = frame.into_data() {
             pieces.push(data);
         }
         if pieces.len() > max_bytes {
-            return Err(broken("the reply is longer than is taken"));
+            return Poll::Ready(Err(broken("the reply is longer than is taken")));
         }
         if body.is_end_stream() {
             break;
         }
     }
-    Ok(pieces.take())
+    Poll::Ready(Ok(pieces.take()))
 }
 
 fn finish(
