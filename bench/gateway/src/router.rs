@@ -10,7 +10,7 @@ use pulpo_gateway::router::{Lookup, Route, RouteMethod, Router};
 pub(crate) const LIMIT_NS: f64 = 150.0;
 const ROUTES: usize = 1_000;
 const DEEPEST: usize = 8;
-const WINDOWS: usize = 201;
+const WINDOWS: usize = 2_001;
 /// Lookups of every route in a window.
 const REPEATS: usize = 4;
 

@@ -28,9 +28,10 @@ pub fn oracle_is_looser(fault: &JsonFault, json: &[u8]) -> bool {
 /// Whether it is the oracle that refuses what ProtoJSON takes. `texts` are the strings and bare tokens it was given.
 pub fn oracle_is_stricter(error: &str, texts: &[String]) -> bool {
     let any = |is_wanted: fn(&str) -> bool| texts.iter().any(|text| is_wanted(text));
-    let is_written_long =
-        |text: &str| strict::whole(text).is_some() && text.contains(['.', 'e', 'E']);
-    // Quoted whole numbers, map keys too, with a fraction or an exponent; and enum numbers, quoted or not.
+    let is_written_long = |text: &str| {
+        strict::whole(text).is_some() && (text.contains(['.', 'e', 'E']) || text == "-0")
+    };
+    // Quoted whole numbers, map keys too, with a fraction or an exponent; enum numbers, quoted or not; and zero with a sign.
     if ["invalid digit", "floating point", "invalid type: string"]
         .iter()
         .any(|said| error.contains(said))
