@@ -1,5 +1,7 @@
 //! What tasks that are ready have to say goes out together.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     future::{Future, poll_fn},
     sync::{Arc, Mutex},
