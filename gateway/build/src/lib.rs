@@ -1,7 +1,7 @@
 //! For build scripts: `.proto` files → descriptor set with its options → messages and tonic services.
 //!
 //! The services are tonic's own, as `tonic-prost-build` writes them. Only what answers a call is another type,
-//! `pulpo_gateway::server::Grpc`, which does the same for less.
+//! `pulpo_gateway::server::Grpc`, which does the same for less, and unary methods are called by its trait, without a box.
 
 use std::{env, fs, path::Path};
 

@@ -1,6 +1,6 @@
 //! How generated services answer unary calls: over the wire as gRPC, within the process with the message alone.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -154,6 +154,45 @@ async fn a_reply_that_is_too_long_is_not_sent() {
         let status = Status::from_header_map(answer.unwrap().headers()).unwrap();
         assert_eq!(status.code(), Code::ResourceExhausted);
     }
+}
+
+/// What REST makes of a message alone of which a piece comes every millisecond, and which ends only if it `ends`.
+async fn rest_of(pieces: Vec<Result<Bytes, Status>>, ends: bool) -> Response<Body> {
+    let service = tower::service_fn(move |_: Request<Body>| {
+        let pieces = iter(pieces.clone()).throttle(Duration::from_millis(1));
+        let rest = tokio_stream::pending().take(usize::from(!ends));
+        let frames = pieces.chain(rest).map(|piece| piece.map(Frame::data));
+        let body = Body::new(StreamBody::new(Box::pin(frames)));
+        ready(Ok::<_, Infallible>(Response::new(body)))
+    });
+    let request = Request::get("/v1/echo/a").header("x-server-timeout", "0.2");
+    let gateway = Gateway::new(surface().unwrap(), service).in_process();
+    let request = request.body(Body::empty()).unwrap();
+    gateway.oneshot(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_message_alone_may_come_late_and_not_to_its_end() {
+    let message = EchoReply {
+        request: Some(text("in pieces")),
+        ..EchoReply::default()
+    };
+    let pieces: Vec<Result<Bytes, Status>> = message
+        .encode_to_vec()
+        .into_iter()
+        .map(|byte| Ok(Bytes::from(vec![byte])))
+        .collect();
+    let whole = rest_of(pieces.clone(), true).await;
+    assert_eq!(whole.status(), StatusCode::OK);
+    let (json, _) = read(whole).await;
+    assert!(json.windows(9).any(|part| part == b"in pieces"), "{json:?}");
+    let mut broken = pieces.clone();
+    broken.truncate(3);
+    broken.push(Err(Status::unavailable("gone")));
+    let answer = rest_of(broken, true).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let answer = rest_of(pieces, false).await;
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
 }
 
 #[tokio::test]
