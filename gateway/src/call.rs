@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    Version, header,
+};
+use tonic::Status;
 
 use crate::{
     deadline::{GRPC_TIMEOUT, to_grpc_timeout},
@@ -54,7 +58,16 @@ pub(crate) fn bare_head(
     (head, copied)
 }
 
-/// Whether a reply is bare, where the call was.
+/// Whether a call is bare.
 pub(crate) fn is_bare(headers: &HeaderMap) -> bool {
     !headers.contains_key(header::CONTENT_TYPE)
+}
+
+/// Whether a reply to a bare call is the message of one that went well, and nothing else. What a layer in front of the
+/// services answers has another status perhaps, and no message.
+pub(crate) fn is_bare_reply<B>(reply: &Response<B>) -> bool {
+    let headers = reply.headers();
+    reply.status() == StatusCode::OK
+        && is_bare(headers)
+        && !headers.contains_key(Status::GRPC_STATUS)
 }

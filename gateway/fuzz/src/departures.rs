@@ -128,9 +128,10 @@ pub fn oracle_prints_less(error: &str, text: &str) -> bool {
 /// Whether the text holds something that the oracle prints otherwise: -0.0, which it leaves out where there is no presence,
 /// and what is not finite, which it prints as null in a wrapper.
 pub fn oracle_prints_otherwise(text: &str) -> bool {
-    ["-0", "\"NaN\"", "Infinity\""]
-        .iter()
-        .any(|said| text.contains(said))
+    let is_other = |token: &String| {
+        matches!(token.as_str(), "-0" | "-0.0" | "NaN" | "Infinity" | "-Infinity")
+    };
+    strict::tokens(text.as_bytes()).iter().any(is_other)
 }
 
 /// Whether a field of `google.protobuf.NullValue` has a number that is not its one value's: it prints as null all the same.

@@ -15,7 +15,7 @@ use super::{
     Call, Messages, broken, chosen_status, copy_metadata, damaged, full, print, raw, tag, vary,
 };
 use crate::{
-    call::is_bare,
+    call::is_bare_reply,
     compress,
     fault::Fault,
     wire::{self, Pieces},
@@ -33,7 +33,7 @@ pub(crate) enum Reading {
 
 /// Turns the gRPC response of a unary method into the REST reply as far as that takes no time.
 pub(crate) fn read(call: &Call<'_>, response: Response<Body>) -> Reading {
-    if !call.is_bare || !is_bare(response.headers()) {
+    if !call.is_bare || !is_bare_reply(&response) {
         return Reading::Framed(response);
     }
     let (parts, mut body) = response.into_parts();

@@ -16,12 +16,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -32,7 +32,11 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, body::Body};
 
-use super::{Call, Handshake, Messages, copy_metadata, print};
+use super::{
+    Call, Handshake, Messages,
+    close::{failed, frame},
+    copy_metadata, print,
+};
 use crate::{
     fault::Fault,
     request::{Plan, fault::FaultSlot},
@@ -43,8 +47,6 @@ use crate::{
 const QUEUED_MESSAGES: usize = 8;
 /// How long the other side has to take the close frame and to send its own.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of a close reason (RFC 6455, section 5.5).
-const MAX_REASON_BYTES: usize = 123;
 
 /// The open WebSockets of a gateway. They outlive the HTTP connections they came from, so whoever stops a server closes them.
 #[derive(Clone, Default)]
@@ -106,6 +108,10 @@ pub(crate) async fn upgrade(
     let head = tokio::select! {
         biased;
         response = &mut reply => Some(response),
+        () = late(call.deadline) => {
+            let fault = crate::request::fault::deadline_exceeded();
+            return call.refuse(&fault, &HeaderMap::new());
+        }
         () = async { match &wanted { Some(wanted) => wanted.cancelled().await, None => std::future::pending().await } } => None,
     };
     let mut switching = Response::new(Body::empty());
@@ -149,7 +155,10 @@ pub(crate) async fn upgrade(
         deadline: call.deadline,
         stop: sockets.0.stop.clone(),
         outgoing,
-        answered: Arc::new(AtomicBool::new(true)),
+        client: Arc::new(Client {
+            has_answered: AtomicBool::new(true),
+            ..Client::default()
+        }),
     };
     sockets.0.tasks.spawn(async move {
         match upgrade.await {
@@ -158,6 +167,31 @@ pub(crate) async fn upgrade(
         }
     });
     switching
+}
+
+/// When the call's time is over.
+async fn late(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is known of the client at the other end.
+#[derive(Default)]
+struct Client {
+    /// It has sent something since the last ping.
+    has_answered: AtomicBool,
+    /// Its frames are not read, as the service does not take what came before them: its pongs may be among those.
+    is_held_back: AtomicBool,
+}
+
+impl Client {
+    /// Whether it is still there, as far as can be told; asked once a ping.
+    fn is_there(&self) -> bool {
+        self.has_answered.swap(false, Ordering::Relaxed)
+            || self.is_held_back.load(Ordering::Relaxed)
+    }
 }
 
 enum Outgoing {
@@ -177,11 +211,10 @@ struct Socket {
     surface: Arc<Surface>,
     index: usize,
     faults: FaultSlot,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Option<Instant>,
     stop: CancellationToken,
     outgoing: Outgoing,
-    /// Whether the client has sent anything since the last ping.
-    answered: Arc<AtomicBool>,
+    client: Arc<Client>,
 }
 
 impl Socket {
@@ -193,9 +226,9 @@ impl Socket {
         let io = TokioIo::new(upgraded);
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let (mut sink, mut stream) = socket.split();
-        let answered = self.answered.clone();
+        let client = self.client.clone();
         let close = {
-            let reading = read(&mut stream, input, &answered);
+            let reading = read(&mut stream, input, &client);
             let writing = self.write(&mut sink);
             tokio::pin!(reading, writing);
             tokio::select! {
@@ -225,16 +258,16 @@ impl Socket {
             deadline,
             stop,
             mut outgoing,
-            answered,
+            client,
         } = self;
         let ping = surface.options.streams.ping;
-        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + ping, ping);
+        let mut pings = tokio::time::interval_at(Instant::now() + ping, ping);
         loop {
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Some(frame(CloseCode::Away, "the server is stopping")),
                 _ = pings.tick() => {
-                    if !answered.swap(false, Ordering::Relaxed) {
+                    if !client.is_there() {
                         return Some(frame(CloseCode::Away, "the client does not answer pings"));
                     }
                     Ok(Step::Send(Message::Ping(Bytes::new())))
@@ -274,7 +307,7 @@ impl Outgoing {
         &mut self,
         surface: &Surface,
         faults: &FaultSlot,
-        deadline: Option<tokio::time::Instant>,
+        deadline: Option<Instant>,
     ) -> Result<Step, Box<Fault>> {
         match self {
             Self::Waiting(reply) => {
@@ -306,10 +339,10 @@ impl Outgoing {
 async fn read(
     stream: &mut (impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin),
     mut input: Option<(Plan, Incoming)>,
-    answered: &AtomicBool,
+    client: &Client,
 ) -> Option<CloseFrame> {
     while let Some(frame_in) = stream.next().await {
-        answered.store(true, Ordering::Relaxed);
+        client.has_answered.store(true, Ordering::Relaxed);
         let text = match frame_in {
             Ok(Message::Text(text)) => text,
             Ok(Message::Binary(_)) => {
@@ -331,7 +364,10 @@ async fn read(
         if let Some((plan, incoming)) = &input {
             let message = plan.json_message(text.as_bytes());
             let is_last = message.is_err();
+            client.is_held_back.store(true, Ordering::Relaxed);
             let sent = incoming.messages.send(message).await;
+            client.has_answered.store(true, Ordering::Relaxed);
+            client.is_held_back.store(false, Ordering::Relaxed);
             if sent.is_err() || is_last {
                 input = None;
             }
@@ -348,28 +384,4 @@ fn text(surface: &Surface, index: usize, message: &Bytes) -> Result<Message, Box
     let text = Utf8Bytes::try_from(Bytes::from(out))
         .map_err(|_| super::broken("the reply is not UTF-8"))?;
     Ok(Message::Text(text))
-}
-
-fn frame(code: CloseCode, reason: &'static str) -> CloseFrame {
-    CloseFrame {
-        code,
-        reason: Utf8Bytes::from_static(reason),
-    }
-}
-
-/// How a socket closes by a fault.
-fn failed(fault: &Fault) -> CloseFrame {
-    let mut reason = match fault.reason.is_empty() {
-        true => fault.message.clone(),
-        false => format!("{}: {}", fault.reason, fault.message),
-    };
-    let mut end = reason.len().min(MAX_REASON_BYTES);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.truncate(end);
-    CloseFrame {
-        code: CloseCode::from(4000 + fault.status.as_u16()),
-        reason: reason.into(),
-    }
 }

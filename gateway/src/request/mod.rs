@@ -249,6 +249,9 @@ impl Plan {
         let Some(mask) = &endpoint.mask else {
             return Ok(());
         };
+        if self.has_mask(mask.number, out)? {
+            return Ok(());
+        }
         let paths = match &mask.body {
             Some(path) => codec.field_body_mask(path, json),
             None => codec.body_mask(mask.message, json),
@@ -259,6 +262,17 @@ impl Plan {
         }
         wire::put_bytes(mask.number, &encoded, out);
         Ok(())
+    }
+
+    /// Whether the client names fields itself, in the body written to `frame` or in what is bound besides.
+    fn has_mask(&self, number: u32, frame: &[u8]) -> Result<bool, Box<Fault>> {
+        let body = frame.get(FRAME_HEADER..).unwrap_or_default();
+        let bound = self.bindings.as_ref().map_err(Clone::clone)?.wire();
+        let is_in = |wire| {
+            let found = wire::find_bytes(Bytes::copy_from_slice(wire), number);
+            found.is_ok_and(|mask| mask.is_some_and(|mask| !mask.is_empty()))
+        };
+        Ok(is_in(bound) || is_in(body))
     }
 
     /// Bytes as they are, with the media type where it is given.

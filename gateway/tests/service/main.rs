@@ -164,6 +164,39 @@ async fn binds_body_query_and_path_and_the_path_wins() {
 }
 
 #[tokio::test]
+async fn a_mask_of_the_clients_own_is_left_as_it_is() {
+    let surface = surface(None);
+    let cases = [
+        (
+            "/v1/items/n?update_mask=size",
+            r#"{"size":3,"tags":["a"]}"#,
+            "size",
+        ),
+        (
+            "/v1/items/n?update_mask=",
+            r#"{"size":3,"tags":["a"]}"#,
+            "size,tags",
+        ),
+        (
+            "/v1/whole/items/n",
+            r#"{"item":{"size":3,"tags":["a"]},"update_mask":"item.tags"}"#,
+            "item.tags",
+        ),
+        (
+            "/v1/whole/items/n",
+            r#"{"item":{"size":3,"tags":["a"]}}"#,
+            "item.size,item.tags",
+        ),
+    ];
+    for (path, body, mask) in cases {
+        let reply = send(&surface, request("PATCH", path, body)).await;
+        let expected =
+            format!(r#"{{"item":{{"name":"n","size":3,"tags":["a"]}},"update_mask":"{mask}"}}"#);
+        assert_eq!(reply.text, expected, "{path} {body}");
+    }
+}
+
+#[tokio::test]
 async fn an_absent_response_field_is_null_in_an_envelope() {
     let around = Envelope {
         prefix: "{\"data\":",

@@ -243,3 +243,25 @@ async fn rest_in_the_process_is_the_same_as_over_the_wire() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_is_no_reply_of_a_service_is_no_success() {
+    let answers = [
+        ("401", None, StatusCode::INTERNAL_SERVER_ERROR),
+        ("200", Some("5"), StatusCode::NOT_FOUND),
+        ("200", None, StatusCode::OK),
+    ];
+    for (status, grpc_status, expected) in answers {
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let mut answer = Response::builder().status(status);
+            if let Some(code) = grpc_status {
+                answer = answer.header("grpc-status", code);
+            }
+            ready(Ok::<_, Infallible>(answer.body(Body::empty()).unwrap()))
+        });
+        let gateway = Gateway::new(surface().unwrap(), service).in_process();
+        let request = Request::get("/v1/echo/a").body(Body::empty()).unwrap();
+        let reply = gateway.oneshot(request).await.unwrap();
+        assert_eq!(reply.status(), expected, "{status} {grpc_status:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Streams over WebSockets, through a real server and a real client.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt, stream};
 use http_body_util::BodyExt;
@@ -21,7 +21,17 @@ use super::{Line, Service, framed, line, lines, options, reply, service, surface
 
 /// Serves until the runtime ends.
 async fn served(service: Service, sockets: Sockets) -> SocketAddr {
-    let surface: Arc<Surface> = surface(options());
+    served_by(surface(options()), service, sockets).await
+}
+
+/// With a ping every so often.
+async fn pinging(service: Service, ping: Duration) -> SocketAddr {
+    let mut options = options();
+    options.streams.ping = ping;
+    served_by(surface(options), service, Sockets::default()).await
+}
+
+async fn served_by(surface: Arc<Surface>, service: Service, sockets: Sockets) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let gateway = Gateway::new(surface, service).with_sockets(sockets);
@@ -166,4 +176,63 @@ async fn whoever_stops_the_server_closes_the_sockets() {
     );
     let (closed, ()) = tokio::join!(all(socket), sockets.close());
     assert_eq!(closed.1, u16::from(CloseCode::Away));
+}
+
+const PING: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_client_that_answers_no_pings_is_closed_and_one_that_does_is_not() {
+    let silent = || service(|_| async { reply(lines(1).chain(stream::pending()), Code::Ok) });
+    let address = pinging(silent(), PING).await;
+    // Whoever reads answers, and who does not read does not.
+    let deaf = connected(address, "/v1/logs/a:watch").await.unwrap();
+    tokio::time::sleep(PING * 4).await;
+    let (texts, code, reason) = all(deaf).await;
+    assert_eq!((texts.len(), code), (1, u16::from(CloseCode::Away)));
+    assert_eq!(reason, "the client does not answer pings");
+    let socket = connected(address, "/v1/logs/a:watch").await.unwrap();
+    let closed = tokio::time::timeout(PING * 8, all(socket)).await;
+    assert!(closed.is_err(), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_client_whose_frames_wait_for_the_service_is_not_taken_for_gone() {
+    // Takes the first message, then nothing for many pings, then the rest.
+    let slow = service(|request| async move {
+        let mut body = request.into_body();
+        let first = body.frame().await.unwrap().unwrap();
+        let first = first.into_data().unwrap();
+        tokio::time::sleep(PING * 8).await;
+        let rest = body.collect().await.unwrap().to_bytes();
+        let count = unframed::<Line>(&rest).len() + unframed::<Line>(&first).len();
+        reply(
+            stream::iter([framed(&line(i32::try_from(count).unwrap()))]),
+            Code::Ok,
+        )
+    });
+    let address = pinging(slow, PING).await;
+    let mut socket = connected(address, "/v1/logs/l:append").await.unwrap();
+    for id in 1..=40 {
+        let message = format!("{{\"id\":{id}}}");
+        socket.send(Message::text(message)).await.unwrap();
+    }
+    socket.send(Message::text("")).await.unwrap();
+    let (texts, code, reason) = all(socket).await;
+    assert_eq!((texts.len(), code), (1, 1000), "{reason}");
+    assert!(texts[0].contains("\"id\":40"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_is_answered_within_the_time_the_client_gives() {
+    let silent = service(|_| async { std::future::pending().await });
+    let address = served(silent, Sockets::default()).await;
+    let mut request = format!("ws://{address}/v1/logs/a:watch")
+        .into_client_request()
+        .unwrap();
+    let headers = request.headers_mut();
+    headers.insert("x-server-timeout", "0.1".parse().unwrap());
+    let Err(Error::Http(response)) = connect_async(request).await else {
+        panic!("it was opened");
+    };
+    assert_eq!(response.status(), 504);
 }
