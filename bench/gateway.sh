@@ -39,5 +39,7 @@ fi
 cargo build --release -p pulpo-gateway-bench -p pulpo-gateway-proxy
 # Ten thousand connections, on both sides.
 ulimit -n "$(ulimit -Hn)"
-"${CARGO_TARGET_DIR:-target}/release/pulpo-gateway-bench" compare \
-    --envoy "$(envoy)" --out bench/results/gateway.md "$@"
+# What is kept is of all cases.
+out=(--out bench/results/gateway.md)
+[[ " $* " == *' --only'* ]] && out=()
+"${CARGO_TARGET_DIR:-target}/release/pulpo-gateway-bench" compare --envoy "$(envoy)" "${out[@]}" "$@"
