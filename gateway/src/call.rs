@@ -47,7 +47,7 @@ pub(crate) fn bare_head(
     *head.uri_mut() = uri;
     *head.extensions_mut() = extensions;
     let metadata = head.headers_mut();
-    // A map makes room for six by itself.
+    // A map makes room for six by itself, and few of a request's headers pass.
     if headers.len() > 4 {
         metadata.reserve(headers.len() + 4);
     }

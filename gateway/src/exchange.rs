@@ -158,7 +158,7 @@ impl Exchange {
             (Some(response), ReplyKind::Unary) => match reply::read(&call, response) {
                 Reading::Whole(reply) => Some(reply),
                 reading => {
-                    // In a box, as those calls that do not need it would have to be as large.
+                    // In a box: calls that do not need it would have to be as large otherwise.
                     let whole = pin!(Box::pin(reply::unary(&call, reading)));
                     deadline::within(self.deadline, whole).await
                 }

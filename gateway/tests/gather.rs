@@ -99,7 +99,7 @@ fn alone_it_writes_at_once() {
         })));
         for written in 1..=STREAMS {
             say(&streams);
-            // Two turns: one that others have, and its own.
+            // Turns that the others have, none of whom are there, and its own.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }

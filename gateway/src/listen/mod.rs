@@ -3,7 +3,8 @@
 //! HTTP/1.1 and HTTP/2 on the same port. A connection has a time to show which of the two it speaks (`opening`), a time
 //! for each request's head, and another, longer one to stay silent between requests (`heads`). Its streams, header
 //! bytes and header count (hyper's own limit of 100 over HTTP/1.1) are bounded, and so are connections as a whole, by slots
-//! that listeners share. `door` and `cors` are what services behind listeners have in common, `memory` is about pages.
+//! that listeners share. Clients that take nothing are let go (`stall`), and what many streams say goes out together
+//! (`gather`). `door` and `cors` are what services behind listeners have in common, `memory` is about pages.
 
 mod cors;
 mod door;
