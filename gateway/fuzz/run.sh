@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets, two at a time, from the kept corpora: gateway/fuzz/run.sh [SECONDS] [TARGET…]
-# FUZZ_SEED makes a run repeatable.
+# With 0 seconds only the kept inputs are tried, which says the same every time. FUZZ_SEED makes runs of a build alike.
 # What a run finds is written to the working folder of the targets, target/fuzz/found; corpora are only read, unless
 # KEEP_CORPUS is set: then what covers more than the kept inputs do is kept with them.
 set -euo pipefail
@@ -29,6 +29,8 @@ flags+=' -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanit
 flags+=' -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0'
 RUSTFLAGS="$flags" cargo build --quiet --release --target "$host" --target-dir "$target_dir"
 
+limit="-max_total_time=$seconds"
+[ "$seconds" -gt 0 ] || limit=-runs=0
 found="$target_dir/found"
 mkdir -p "$found"
 one() {
@@ -36,7 +38,7 @@ one() {
   work="$(mktemp -d)"
   mkdir "$work/fresh" "$work/kept" "$work/all"
   tar -C "$work/kept" -xzf "corpus/$target.tar.gz"
-  if "$program" "$work/fresh" "$work/kept" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+  if "$program" "$work/fresh" "$work/kept" "$limit" -timeout=10 -rss_limit_mb=2048 \
     -max_len=4096 ${FUZZ_SEED:+-seed=$FUZZ_SEED} -print_final_stats=1 -artifact_prefix="$found/$target-" >"$found/$target.log" 2>&1; then
     echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$found/$target.log") inputs, no difference"
   else
@@ -52,5 +54,5 @@ one() {
   rm -r "$work"
 }
 export -f one
-export target_dir host found seconds
+export target_dir host found limit
 printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'set -eu; one {}'

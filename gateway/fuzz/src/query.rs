@@ -239,11 +239,7 @@ fn scalar(kind: &Kind, value: &str) -> Value {
         }
         Kind::Message(message) => wrapped(message).map_or_else(text, |kind| scalar(&kind, value)),
         // With a fraction or an exponent it would become a double, which not every whole number of 64 bits survives.
-        Kind::Int64
-        | Kind::Uint64
-        | Kind::Sint64
-        | Kind::Fixed64
-        | Kind::Sfixed64
+        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64
             if value.contains(['.', 'e', 'E']) =>
         {
             text()
