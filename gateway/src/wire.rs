@@ -14,17 +14,21 @@ pub(crate) fn put_bytes(number: u32, value: &[u8], out: &mut Vec<u8>) {
 pub(crate) struct Damaged;
 
 /// The last occurrence of a length-delimited field, which is the one that counts; none where the field is absent.
-pub(crate) fn find_bytes(mut message: Bytes, number: u32) -> Result<Option<Bytes>, Damaged> {
+pub(crate) fn find_bytes(message: Bytes, number: u32) -> Result<Option<Bytes>, Damaged> {
+    let found = find(&message, number)?;
+    Ok(found.map(|found| message.slice_ref(found)))
+}
+
+/// The same where the bytes are somebody else's.
+pub(crate) fn find(mut message: &[u8], number: u32) -> Result<Option<&[u8]>, Damaged> {
     let mut found = None;
     while !message.is_empty() {
         let (tag, wire_type) = decode_key(&mut message).map_err(|_| Damaged)?;
         if tag == number && wire_type == WireType::LengthDelimited {
             let length = usize::try_from(decode_varint(&mut message).map_err(|_| Damaged)?)
                 .map_err(|_| Damaged)?;
-            if length > message.len() {
-                return Err(Damaged);
-            }
-            found = Some(message.split_to(length));
+            let (value, rest) = message.split_at_checked(length).ok_or(Damaged)?;
+            (found, message) = (Some(value), rest);
         } else {
             skip_field(
                 wire_type,

@@ -163,7 +163,7 @@ fn without_box(part: &str) -> Option<String> {
     let (types, rest) = part.split_once("type Future = ")?;
     let (_, rest) = rest.split_once(';')?;
     let (arguments, rest) = rest.split_once("Self::Future")?;
-    let (inner, rest) = rest.split_once("let fut = async move {")?;
+    let (inner, rest) = rest.split_once(BEGIN)?;
     let (call, rest) = rest.split_once("Box::pin(fut)")?;
     let call = call.trim_end().strip_suffix(';')?;
     Some([types, arguments, FUTURE, inner, "async move {", call, rest].concat())

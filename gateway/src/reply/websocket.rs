@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -38,8 +38,12 @@ use super::{
     copy_metadata, print,
 };
 use crate::{
+    deadline,
     fault::Fault,
-    request::{Plan, fault::FaultSlot},
+    request::{
+        Plan,
+        fault::{FaultSlot, deadline_exceeded},
+    },
     surface::Surface,
 };
 
@@ -105,14 +109,18 @@ pub(crate) async fn upgrade(
     mut reply: Reply,
 ) -> Response<Body> {
     let wanted = input.as_ref().map(|(_, incoming)| incoming.wanted.clone());
-    let head = tokio::select! {
-        biased;
-        response = &mut reply => Some(response),
-        () = late(call.deadline) => {
-            let fault = crate::request::fault::deadline_exceeded();
-            return call.refuse(&fault, &HeaderMap::new());
-        }
-        () = async { match &wanted { Some(wanted) => wanted.cancelled().await, None => std::future::pending().await } } => None,
+    let head = {
+        let head = pin!(async {
+            tokio::select! {
+                biased;
+                response = &mut reply => Some(response),
+                () = async { match &wanted { Some(wanted) => wanted.cancelled().await, None => std::future::pending().await } } => None,
+            }
+        });
+        deadline::within(call.deadline, head).await
+    };
+    let Some(head) = head else {
+        return call.refuse(&deadline_exceeded(), &HeaderMap::new());
     };
     let mut switching = Response::new(Body::empty());
     let outgoing = match head {
@@ -167,14 +175,6 @@ pub(crate) async fn upgrade(
         }
     });
     switching
-}
-
-/// When the call's time is over.
-async fn late(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What is known of the client at the other end.
@@ -315,7 +315,7 @@ impl Outgoing {
                     None => reply.await,
                     Some(at) => tokio::time::timeout_at(at, reply)
                         .await
-                        .map_err(|_| crate::request::fault::deadline_exceeded())?,
+                        .map_err(|_| deadline_exceeded())?,
                 };
                 let max_bytes = surface.options.limits.max_reply_bytes;
                 let messages = Messages::new(response, max_bytes, faults.clone(), deadline).1?;

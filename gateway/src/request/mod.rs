@@ -269,7 +269,7 @@ impl Plan {
         let body = frame.get(FRAME_HEADER..).unwrap_or_default();
         let bound = self.bindings.as_ref().map_err(Clone::clone)?.wire();
         let is_in = |wire| {
-            let found = wire::find_bytes(Bytes::copy_from_slice(wire), number);
+            let found = wire::find(wire, number);
             found.is_ok_and(|mask| mask.is_some_and(|mask| !mask.is_empty()))
         };
         Ok(is_in(bound) || is_in(body))
