@@ -29,7 +29,7 @@ pub const MAX_TEMPLATE_SEGMENTS: usize = 64;
 const ROOT: &str = "/";
 
 /// One segment of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// Exactly this text, percent-decoded.
     Literal(Box<str>),

@@ -13,6 +13,7 @@ const DEEPEST: usize = 8;
 const WINDOWS: usize = 2_001;
 /// Lookups of every route in a window.
 const REPEATS: usize = 4;
+const SUMS: u64 = 10_000;
 
 /// One line of the results.
 pub(crate) struct Figure {
@@ -21,6 +22,8 @@ pub(crate) struct Figure {
     pub(crate) routes: usize,
     pub(crate) median_ns: f64,
     pub(crate) least_ns: f64,
+    /// How many times longer the same sums took in the median window than in the least: 1 on a core that nothing else uses.
+    pub(crate) slowdown: f64,
 }
 
 struct Sample {
@@ -47,7 +50,9 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
 
 fn time(router: &Router<usize>, segments: Option<usize>, samples: &[&Sample]) -> Result<Figure> {
     let mut windows = Vec::with_capacity(WINDOWS);
+    let mut sums = Vec::with_capacity(WINDOWS);
     for _ in 0..WINDOWS {
+        sums.push(sum());
         let mut found = 0;
         let began = Instant::now();
         for _ in 0..REPEATS {
@@ -66,12 +71,28 @@ fn time(router: &Router<usize>, segments: Option<usize>, samples: &[&Sample]) ->
         windows.push(took.as_secs_f64() * 1e9 / found as f64);
     }
     windows.sort_by(f64::total_cmp);
+    sums.sort_by(f64::total_cmp);
     Ok(Figure {
         segments,
         routes: samples.len(),
         median_ns: windows[WINDOWS / 2],
         least_ns: windows[0],
+        slowdown: sums[WINDOWS / 2] / sums[0],
     })
+}
+
+/// The seconds that a fixed number of sums take, of which a core does several at once. Processors that share a core with
+/// others, unseen from within a virtual machine, do fewer while those work.
+fn sum() -> f64 {
+    let began = Instant::now();
+    let mut sums = [1_u64, 2, 3, 4, 5, 6, 7, 8];
+    for round in 0..SUMS {
+        for sum in &mut sums {
+            *sum = (*sum ^ round).wrapping_add(*sum >> 3);
+        }
+        black_box(&mut sums);
+    }
+    began.elapsed().as_secs_f64()
 }
 
 /// Resources below resources, as APIs have them: `/api/v1/orders/{order_id}/items/{item_id}/notes`. Every depth from

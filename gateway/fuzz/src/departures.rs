@@ -8,7 +8,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use pulpo_gateway::bind::{ParameterProblem, RequestFault};
 use pulpo_gateway::codec::{JsonFault, Problem, WireFault, WireProblem};
 
-use crate::strict;
+use crate::{known, strict};
 
 /// Brackets in brackets that may exceed the codec's hundred messages: `google.protobuf.Value` takes three for each.
 const DEEP: usize = 32;
@@ -19,7 +19,9 @@ pub fn oracle_is_looser(fault: &JsonFault, json: &[u8]) -> bool {
         Problem::DuplicateKey => strict::has_duplicate(json),
         Problem::TooDeep => strict::nesting(json) >= DEEP,
         // A type's name that begins with a dot.
-        Problem::UnknownType => strict::tokens(json).iter().any(|text| text.contains("/.")),
+        Problem::UnknownType => {
+            strict::token(json, fault.offset).is_some_and(|text| text.contains("/."))
+        }
         Problem::Range { expected } | Problem::Value { expected } | Problem::Type { expected } => {
             strict::token(json, fault.offset).is_some_and(|token| !strict::fits(expected, &token))
         }
@@ -53,12 +55,6 @@ pub fn oracle_is_stricter(error: &str, texts: &[String]) -> bool {
     }
     // Proto names that lowerCamelCase cannot carry, in a query.
     error.contains("invalid field mask") && any(|text| text.contains('_'))
-}
-
-/// Whether the text holds something that the oracle reads as another value.
-pub fn oracle_reads_otherwise(json: &[u8]) -> bool {
-    let _ = json;
-    false
 }
 
 /// Whether the message holds a map field of another wire type than its own: the oracle takes any for an entry.
@@ -110,12 +106,13 @@ fn misreads(message: &MessageDescriptor, mut wire: &[u8]) -> Option<bool> {
 }
 
 /// Whether it is the oracle that prints what has no JSON form.
-pub fn oracle_prints_more(fault: &WireFault, expected: &str) -> bool {
+pub fn oracle_prints_more(fault: &WireFault, message: &DynamicMessage, expected: &str) -> bool {
     match fault.problem {
         // It normalises parts of different signs, and nanoseconds outside a second.
-        WireProblem::Duration | WireProblem::Timestamp => true,
+        WireProblem::Duration => known::has_unprintable(message, "google.protobuf.Duration"),
+        WireProblem::Timestamp => known::has_unprintable(message, "google.protobuf.Timestamp"),
         // Names that lowerCamelCase cannot carry: an underscore that no lower-case letter follows.
-        WireProblem::FieldMask => true,
+        WireProblem::FieldMask => known::has_unprintable(message, "google.protobuf.FieldMask"),
         WireProblem::TooDeep => strict::nesting(expected.as_bytes()) >= DEEP,
         _ => false,
     }

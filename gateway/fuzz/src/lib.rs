@@ -5,6 +5,7 @@
 //! are the oracle's own, each as narrow as it can be told.
 
 pub mod departures;
+mod known;
 pub mod messages;
 pub mod query;
 pub mod read_json;

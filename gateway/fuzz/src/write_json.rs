@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
     match (printed, oracle_write(&decoded)) {
         (Err(_), Err(_)) => {}
         (Err(fault), Ok(expected)) => assert!(
-            departures::oracle_prints_more(&fault, &expected),
+            departures::oracle_prints_more(&fault, &decoded, &expected),
             "only the oracle prints it; {fault}: {expected}: {shown}"
         ),
         (Ok(text), Err(error)) => assert!(

@@ -1,6 +1,6 @@
 //! Which segments the variables of a template take, and their values in a path.
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
@@ -10,52 +10,77 @@ use crate::{
     template::{Segment, Template},
 };
 
-/// The segments of the variables of a template, in their order.
-pub(super) type Spans = SmallVec<[Span; 4]>;
+/// How many variables are captured without asking how many there are.
+const USUAL: usize = 4;
 
-/// The segments a variable takes.
-#[derive(Clone, Copy)]
-pub(super) struct Span {
+/// The segments of the variables of a template, in their order.
+#[derive(PartialEq, Eq)]
+pub(super) struct Spans {
+    /// The first ones, and empty ones behind them.
+    usual: [Span; USUAL],
+    /// How many of them there are.
+    count: usize,
+    others: Box<[Span]>,
+}
+
+impl Spans {
+    pub(super) fn of(template: &Template) -> Self {
+        let mut spans = template.variables().iter().map(|variable| {
+            let segments = &variable.segments;
+            let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
+            // A template is shorter than a path may be, which is far less than `u16` holds.
+            let end = if has_rest {
+                u16::MAX
+            } else {
+                segments.end as u16
+            };
+            Span {
+                start: segments.start as u16,
+                end,
+                is_multi: variable.is_multi,
+            }
+        });
+        Self {
+            usual: std::array::from_fn(|_| spans.next().unwrap_or_default()),
+            count: template.variables().len().min(USUAL),
+            others: spans.collect(),
+        }
+    }
+}
+
+/// The segments a variable takes, as far as the path has them.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Span {
     start: u16,
-    /// None for a variable that ends in `**`.
-    end: Option<u16>,
+    end: u16,
     is_multi: bool,
 }
 
 impl Span {
+    /// Where its segments lie in a path.
     #[inline]
-    fn segments(&self, path: Reading<'_, '_>) -> Range<usize> {
-        let end = self.end.map_or(path.count(), usize::from);
-        usize::from(self.start)..end
+    fn place(self, path: Reading<'_, '_>) -> Place {
+        let end = usize::from(self.end).min(path.count());
+        let place = path.range(usize::from(self.start)..end);
+        // A path is shorter than `u16` counts.
+        Place {
+            start: place.start as u16,
+            end: place.end as u16,
+            is_multi: self.is_multi,
+        }
     }
-}
-
-pub(super) fn spans(template: &Template) -> Spans {
-    let variables = template.variables().iter();
-    variables
-        .map(|variable| {
-            let segments = &variable.segments;
-            let has_rest = template.segments().get(segments.end - 1) == Some(&Segment::Rest);
-            // A template is shorter than a path may be, which is far less than `u16` holds.
-            Span {
-                start: segments.start as u16,
-                end: (!has_rest).then_some(segments.end as u16),
-                is_multi: variable.is_multi,
-            }
-        })
-        .collect()
 }
 
 /// The values of the variables of a template in a path that matches it. They are decoded when they are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captures<'p> {
     path: &'p str,
-    places: SmallVec<[Place; 4]>,
+    places: SmallVec<[Place; USUAL]>,
     is_escaped: bool,
 }
 
 /// Where the value of a variable lies in a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Place {
     start: u16,
     end: u16,
@@ -64,25 +89,21 @@ struct Place {
 
 impl<'p> Captures<'p> {
     #[inline]
-    pub(super) fn of(spans: &[Span], path: Reading<'_, 'p>) -> Self {
-        let place = |span: &Span| {
-            let place = path.range(span.segments(path));
-            // A path is shorter than `u16` counts.
-            Place {
-                start: place.start as u16,
-                end: place.end as u16,
-                is_multi: span.is_multi,
-            }
-        };
-        let mut captures = Self {
-            path: path.text(),
-            places: SmallVec::new(),
-            is_escaped: path.has_escape(),
-        };
-        for span in spans {
-            captures.places.push(place(span));
+    pub(super) fn of(spans: &Spans, path: Reading<'_, 'p>) -> Self {
+        let mut usual = [Place::default(); USUAL];
+        let own = spans.usual.iter().take(spans.count);
+        for (place, span) in usual.iter_mut().zip(own) {
+            *place = span.place(path);
         }
-        captures
+        let mut places = SmallVec::from_buf_and_len(usual, spans.count);
+        if !spans.others.is_empty() {
+            places.extend(spans.others.iter().map(|span| span.place(path)));
+        }
+        Self {
+            path: path.text(),
+            places,
+            is_escaped: path.has_escape(),
+        }
     }
 
     /// The values in the order of [`Template::variables`], percent-decoded. What lies behind the end of the path, as the

@@ -13,6 +13,8 @@
 //! **Bounds.** What would make this long or large is left to the trie, which is always right: more than [`MAX_SHAPES`]
 //! shapes for a number of segments, more than [`MAX_SEGMENTS`], escapes, empty segments, methods of no standard.
 
+use std::collections::HashSet;
+
 use http::Method;
 
 use super::{
@@ -113,11 +115,11 @@ struct Entry {
 
 impl Entry {
     #[inline]
-    fn has_keys(&self, literals: &[Key; MAX_SEGMENTS]) -> bool {
-        let Some((first, others)) = literals.split_first_chunk::<FOUR>() else {
-            return false;
-        };
-        is_same(&self.first, first) && (self.others.is_empty() || is_same(&self.others, others))
+    fn has_keys(&self, first: &[Key; FOUR], others: impl Iterator<Item = Key>) -> bool {
+        let mut pairs = self.others.iter().zip(others);
+        let pairs_of_first = self.first.iter().zip(first);
+        let differs = pairs_of_first.fold(0, |sum, (own, other)| sum | own.difference(*other));
+        differs == 0 && pairs.all(|(own, other)| own.difference(other) == 0)
     }
 
     /// Whether the literals are the same when their keys are.
@@ -126,13 +128,6 @@ impl Entry {
         let mut pairs = self.texts.iter().zip(ones(shape.literals));
         pairs.all(|(own, at)| **own == *text(at))
     }
-}
-
-/// Whether some keys are those that others begin with.
-#[inline]
-fn is_same(keys: &[Key], others: &[Key]) -> bool {
-    let pairs = keys.iter().zip(others);
-    pairs.fold(0, |sum, (own, other)| sum | own.difference(*other)) == 0
 }
 
 /// The index of one surface.
@@ -157,10 +152,11 @@ impl Index {
             .collect();
         // What is for any method takes what the others left.
         routes.sort_by_key(|route| *route.method == RouteMethod::Any);
+        let forms: HashSet<_> = routes.iter().map(|r| (r.segments, r.verb)).collect();
         let mut index = Self {
             shapes: Vec::new(),
-            entries: Vec::new(),
-            slots: vec![VACANT; (4 * routes.len()).next_power_of_two()].into(),
+            entries: Vec::with_capacity(forms.len()),
+            slots: vec![VACANT; (8 * forms.len()).next_power_of_two()].into(),
         };
         let mut shapes: Vec<Shape> = routes.iter().map(|r| Shape::of(r.segments)).collect();
         shapes.sort_by_key(|shape| shape.rank);
@@ -256,10 +252,15 @@ impl Index {
     ) -> Result<usize, usize> {
         let form = shape.with(verb);
         let mut hash = form.wrapping_mul(ODD);
-        let mut literals = [Key::default(); MAX_SEGMENTS];
-        for (literal, at) in literals.iter_mut().zip(ones(shape.literals)) {
+        let mut places = ones(shape.literals);
+        // The others are read again where they are compared: keeping few keeps them in registers.
+        let mut first = [Key::default(); FOUR];
+        for (literal, at) in first.iter_mut().zip(&mut places) {
             *literal = key(at);
             hash = hash.wrapping_add(literal.hash(at));
+        }
+        for at in places.clone() {
+            hash = hash.wrapping_add(key(at).hash(at));
         }
         hash = (hash ^ hash >> 32).wrapping_mul(ODD);
         let mask = self.slots.len() - 1;
@@ -270,7 +271,7 @@ impl Index {
                 return Err(slot);
             };
             if entry.form == form
-                && entry.has_keys(&literals)
+                && entry.has_keys(&first, places.clone().map(&key))
                 && (entry.texts.is_empty() || entry.has_texts(shape, &text))
             {
                 return Ok(number);

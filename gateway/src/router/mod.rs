@@ -29,7 +29,7 @@ use crate::{
     percent::DecodedBytes,
     template::{Template, TemplateFault},
 };
-use captures::{Spans, spans};
+use captures::Spans;
 use index::{Index, Indexed, NotIndexed};
 use path::{Path, Reading, Room};
 use trie::{NO_VERB, Query, Trie};
@@ -129,16 +129,20 @@ pub enum Lookup<'r, 'p, T> {
     Malformed(PathFault),
 }
 
+/// What a lookup reads of a route: little, so that the routes of a surface stay in the cache.
 struct Compiled<T> {
     target: T,
-    spans: Spans,
-    /// Apart, so that what lookups read lies close together.
-    template: Box<Template>,
+    /// Number of its spans.
+    spans: u16,
 }
 
 /// The compiled routes of a surface.
 pub struct Router<T> {
     routes: Vec<Compiled<T>>,
+    /// Of each route.
+    templates: Vec<Template>,
+    /// Each once: most routes have their variables where many others have them.
+    spans: Vec<Spans>,
     trie: Trie,
     index: Index,
     /// The verbs in use, sorted; a verb's number is its index plus one.
@@ -165,14 +169,7 @@ impl<T: Copy> Router<T> {
         } in routes
         {
             match Template::parse(&template) {
-                Ok(template) => {
-                    let route = Compiled {
-                        target,
-                        spans: spans(&template),
-                        template: Box::new(template),
-                    };
-                    parsed.push((method, route));
-                }
+                Ok(template) => parsed.push((method, template, target)),
                 Err(fault) => faults.push(RouteFault::Template {
                     method,
                     template,
@@ -182,20 +179,22 @@ impl<T: Copy> Router<T> {
         }
         let mut verbs: Vec<Box<str>> = parsed
             .iter()
-            .filter_map(|(_, route)| route.template.verb().map(Into::into))
+            .filter_map(|(_, template, _)| template.verb().map(Into::into))
             .collect();
         verbs.sort_unstable();
         verbs.dedup();
         let mut router = Self {
             routes: Vec::with_capacity(parsed.len()),
+            templates: Vec::with_capacity(parsed.len()),
+            spans: Vec::new(),
             trie: Trie::new(),
             index: Index::default(),
             verbs,
         };
         let mut answers = Vec::with_capacity(parsed.len());
-        for (method, route) in parsed {
-            let verb = router.verb(&route.template);
-            match router.insert(&method, verb, route) {
+        for (method, template, target) in parsed {
+            let verb = router.verb(&template);
+            match router.insert(&method, verb, template, target) {
                 Ok(()) => answers.push((method, verb)),
                 Err(fault) => faults.push(fault),
             }
@@ -203,9 +202,9 @@ impl<T: Copy> Router<T> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let indexed = router.routes.iter().zip(&answers).enumerate();
-        router.index = Index::new(indexed.map(|(route, (compiled, (method, verb)))| Indexed {
-            segments: compiled.template.segments(),
+        let indexed = router.templates.iter().zip(&answers).enumerate();
+        router.index = Index::new(indexed.map(|(route, (template, (method, verb)))| Indexed {
+            segments: template.segments(),
             verb: *verb,
             method,
             route,
@@ -226,16 +225,16 @@ impl<T: Copy> Router<T> {
         &mut self,
         method: &RouteMethod,
         verb: u16,
-        route: Compiled<T>,
+        template: Template,
+        target: T,
     ) -> Result<(), RouteFault> {
-        let template = &route.template;
         self.trie
             .insert(template.segments(), verb, method, self.routes.len())
             .map_err(|other| {
                 let first = self
-                    .routes
+                    .templates
                     .get(other)
-                    .map(|other| other.template.text().to_owned())
+                    .map(|other| other.text().to_owned())
                     .unwrap_or_default();
                 RouteFault::Ambiguous {
                     method: method.clone(),
@@ -243,7 +242,16 @@ impl<T: Copy> Router<T> {
                     second: template.text().to_owned(),
                 }
             })?;
-        self.routes.push(route);
+        let own = Spans::of(&template);
+        let known = self.spans.iter().position(|spans| *spans == own);
+        let spans = known.unwrap_or_else(|| {
+            self.spans.push(own);
+            self.spans.len() - 1
+        });
+        // There are no more of them than routes, which `MAX_ROUTES` keeps within `u16`.
+        let spans = spans as u16;
+        self.routes.push(Compiled { target, spans });
+        self.templates.push(template);
         Ok(())
     }
 
@@ -276,12 +284,8 @@ impl<T: Copy> Router<T> {
             query = &plain;
             found = self.find(query);
         }
-        if let Some(route) = found {
-            return Lookup::Match(Match {
-                target: route.target,
-                template: &route.template,
-                captures: Captures::of(&route.spans, query.path),
-            });
+        if let Some(found) = found.and_then(|route| self.answer(route, query.path)) {
+            return Lookup::Match(found);
         }
         let mut methods = Vec::new();
         for query in with_verb.iter().chain([&plain]) {
@@ -297,10 +301,19 @@ impl<T: Copy> Router<T> {
     }
 
     #[inline]
-    fn find(&self, query: &Query<'_, '_>) -> Option<&Compiled<T>> {
+    fn find(&self, query: &Query<'_, '_>) -> Option<usize> {
         let indexed = self.index.find(query);
-        let route = indexed.unwrap_or_else(|NotIndexed| self.trie.find(query))?;
-        self.routes.get(route)
+        indexed.unwrap_or_else(|NotIndexed| self.trie.find(query))
+    }
+
+    #[inline]
+    fn answer<'p>(&self, route: usize, path: Reading<'_, 'p>) -> Option<Match<'_, 'p, T>> {
+        let Compiled { target, spans } = self.routes.get(route)?;
+        Some(Match {
+            target: *target,
+            template: self.templates.get(route)?,
+            captures: Captures::of(self.spans.get(usize::from(*spans))?, path),
+        })
     }
 
     /// The path without its verb and the verb's number, if the path ends in a verb that some route has.
