@@ -1,24 +1,25 @@
 //! Trying a policy on the past: what it would have decided on the payments that were requested in a period.
 //!
-//! The payments pass one by one through the decision of the engine, and none is kept: a million take no more memory than a
-//! hundred. What each agent would have committed is what its windows count; before the period it is what it did commit.
-//! Wallets are not part of a policy: money is taken to be there, counterparties to be open and not to block the payer.
+//! The payments pass one by one through the decision of the engine, and none is kept longer than something is still to come
+//! of it: a million take no more memory than a hundred. What each agent would have committed is what its windows count, as
+//! those of the engine do; before the period it is what it did commit. What humans said of a payment they say again, at the
+//! same instant, and what came back to the payer comes back then. Wallets are not part of a policy: money is taken to be
+//! there, counterparties to be open and not to block the payer.
 
+mod past;
 mod simulate;
+mod window;
+
+#[cfg(test)]
+mod simulate_tests;
 
 use std::{sync::Arc, time::Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{
-    QueryableByName,
-    sql_types::{BigInt, Bool, Nullable, Text, Timestamptz},
-};
-use diesel_async::RunQueryDsl;
+use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
 
 use crate::{
-    db::{Conn, prepared::prepared},
     error::{Error, Kind, Result},
     identity::Caller,
     proto::pulpo::pay::v1 as pb,
@@ -29,6 +30,7 @@ use super::{
     policy_input::new_row, reports::Period, time::timestamp,
 };
 
+use past::Past;
 use simulate::{Simulation, Tally};
 
 /// Backtests at the same time in one process: each holds a connection.
@@ -43,39 +45,6 @@ const CHANGES_MAX: usize = 100;
 /// The room for backtests of a process.
 pub(super) fn room() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(ROOM))
-}
-
-/// A payment as it was requested, and what became of it.
-#[derive(Debug, Default, QueryableByName)]
-struct Past {
-    #[diesel(sql_type = Text)]
-    id: String,
-    #[diesel(sql_type = Text)]
-    requesting_agent_id: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    counterparty_agent_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    counterparty_org_id: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    amount_minor: i64,
-    #[diesel(sql_type = Text)]
-    currency: String,
-    #[diesel(sql_type = Text)]
-    tx_type: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    category: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    description: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    reference_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    metadata: Option<String>,
-    #[diesel(sql_type = Text)]
-    status: String,
-    #[diesel(sql_type = Bool)]
-    is_counted: bool,
-    #[diesel(sql_type = Timestamptz)]
-    created_at: DateTime<Utc>,
 }
 
 /// Tries a policy.
@@ -112,41 +81,13 @@ pub(super) async fn run(
             "Other backtests are running; try again shortly",
         )
     })?;
-    let mut simulation = Simulation::new(&pay.sources.rules, &policy, period.start);
+    let mut simulation = Simulation::new(&pay.sources.rules, &policy, period);
     let mut conn = pay.db.connection().await?;
-    replay(&mut conn, org_id, &policy, period, &mut simulation).await?;
-    Ok(told(simulation.end(), period, started))
-}
-
-/// Lets every payment pass that was requested in the period, and those before it that its windows may count.
-async fn replay(
-    conn: &mut Conn,
-    org_id: &str,
-    policy: &PolicySnapshot,
-    period: Period,
-    simulation: &mut Simulation<'_>,
-) -> Result<()> {
-    // The texts are read only for a precheck, which looks at them.
-    const PAST: &str = "SELECT id, requesting_agent_id, counterparty_agent_id, counterparty_org_id, amount_minor, currency, tx_type, \
-        category, CASE WHEN $5 THEN description END AS description, CASE WHEN $5 THEN reference_id END AS reference_id, \
-        CASE WHEN $5 THEN metadata::text END AS metadata, status, counted_at IS NOT NULL AS is_counted, created_at \
-        FROM transactions WHERE org_id = $1 AND created_at >= $2 AND created_at < $3 AND ($4 IS NULL OR requesting_agent_id = $4) \
-        ORDER BY created_at, seq";
-    let earliest = period.start - simulate::REACH;
-    let mut rows = prepared(PAST, |query| {
-        query
-            .bind::<Text, _>(org_id)
-            .bind::<Timestamptz, _>(earliest)
-            .bind::<Timestamptz, _>(period.end)
-            .bind::<Nullable<Text>, _>(policy.agent_id.as_deref())
-            .bind::<Bool, _>(policy.asks_for_precheck())
-    })
-    .load_stream::<Past>(conn)
-    .await?;
+    let mut rows = past::stream(&mut conn, org_id, &policy, period).await?;
     while let Some(past) = rows.try_next().await? {
-        simulation.pass(&past);
+        simulation.pass(past);
     }
-    Ok(())
+    Ok(told(simulation.end(), period, started))
 }
 
 fn told(tally: Tally, period: Period, started: Instant) -> pb::BacktestPolicyResponse {
@@ -175,7 +116,7 @@ fn told(tally: Tally, period: Period, started: Instant) -> pb::BacktestPolicyRes
         actual: Some(counts(tally.actual)),
         reasons,
         changed: tally.changed,
-        changes: tally.changes,
+        changes: tally.changes.into_values().collect(),
         processing_time_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
     }
 }

@@ -1,6 +1,9 @@
-//! Payments one after the other through the decision, with windows that roll along.
+//! Payments one after the other through the decision, and at their instants what humans answered and what came back.
+//!
+//! The period is all there is: what was answered after its end still waits. What happens at the instant of a request is
+//! taken to have happened before it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,9 +13,12 @@ use super::{
     super::{
         compliance::{Check, ComplianceVerdict, RuleBook, Subject},
         decision::{self, Counterparty, Facts, POLICY_PASS, PolicySnapshot, Reason, Verdict},
+        reports::Period,
         time::timestamp,
     },
     CHANGES_MAX, Past,
+    past::Answer,
+    window::Agent,
 };
 
 /// How far back windows reach.
@@ -35,7 +41,8 @@ pub(super) struct Tally {
     pub(super) actual: Counts,
     pub(super) reasons: BTreeMap<&'static str, i64>,
     pub(super) changed: i64,
-    pub(super) changes: Vec<pb::BacktestChange>,
+    /// The first of them, by the time and order of their requests.
+    pub(super) changes: BTreeMap<(DateTime<Utc>, u64), pb::BacktestChange>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,97 +62,144 @@ impl Decided {
     }
 }
 
-/// A rolling window: its payments and their sum.
-#[derive(Debug, Default)]
-struct Window {
-    payments: VecDeque<(DateTime<Utc>, i64)>,
-    sum_minor: i128,
+/// A payment that passes, and its place among them.
+#[derive(Debug)]
+struct Passing {
+    past: Past,
+    place: u64,
 }
 
-impl Window {
-    fn push(&mut self, at: DateTime<Utc>, amount_minor: i64) {
-        self.payments.push_back((at, amount_minor));
-        self.sum_minor += i128::from(amount_minor);
-    }
-
-    /// What it holds after `start`.
-    fn sum_after(&mut self, start: DateTime<Utc>) -> i64 {
-        while let Some((at, amount_minor)) = self.payments.front().copied()
-            && at <= start
-        {
-            self.payments.pop_front();
-            self.sum_minor -= i128::from(amount_minor);
-        }
-        i64::try_from(self.sum_minor).unwrap_or(i64::MAX)
-    }
-
-    fn count_after(&mut self, start: DateTime<Utc>) -> i64 {
-        self.sum_after(start);
-        i64::try_from(self.payments.len()).unwrap_or(i64::MAX)
-    }
-}
-
-/// The windows of an agent in a currency.
-#[derive(Debug, Default)]
-struct Agent {
-    day: Window,
-    month: Window,
-    /// Those that a rule counts, by the place of the rule.
-    bands: HashMap<usize, Window>,
+/// What is still to come of a payment.
+#[derive(Debug)]
+enum Later {
+    /// It counts; it was requested before the period.
+    Counts(Passing),
+    /// The wait for a human ends.
+    Answered(Passing, Answer),
+    /// It comes back to the payer.
+    Back {
+        agent_id: String,
+        counted_at: DateTime<Utc>,
+        amount_minor: i64,
+    },
 }
 
 /// A run over the past.
 pub(super) struct Simulation<'a> {
     rules: &'a RuleBook,
     policy: &'a PolicySnapshot,
-    start: DateTime<Utc>,
+    period: Period,
     agents: HashMap<String, Agent>,
+    /// What is to come, by its time; of one time in the order in which it was known.
+    later: BTreeMap<(DateTime<Utc>, u64), Later>,
+    /// Numbers payments and what is to come of them.
+    next: u64,
     tally: Tally,
 }
 
 impl<'a> Simulation<'a> {
-    pub(super) fn new(
-        rules: &'a RuleBook,
-        policy: &'a PolicySnapshot,
-        start: DateTime<Utc>,
-    ) -> Self {
+    pub(super) fn new(rules: &'a RuleBook, policy: &'a PolicySnapshot, period: Period) -> Self {
         Self {
             rules,
             policy,
-            start,
+            period,
             agents: HashMap::new(),
+            later: BTreeMap::new(),
+            next: 0,
             tally: Tally::default(),
         }
     }
 
-    pub(super) fn end(self) -> Tally {
+    /// Everything that was to come has come.
+    pub(super) fn end(mut self) -> Tally {
+        self.catch_up(self.period.end);
         self.tally
     }
 
-    /// The next payment.
-    pub(super) fn pass(&mut self, past: &Past) {
-        if past.created_at < self.start {
-            if past.is_counted {
-                self.count(past);
+    /// The next payment, in the order of the requests.
+    pub(super) fn pass(&mut self, past: Past) {
+        let at = past.created_at;
+        self.catch_up(at);
+        let place = self.number();
+        let passing = Passing { past, place };
+        if at < self.period.start {
+            match passing.past.counted_at {
+                Some(counted_at) if counted_at > at => {
+                    self.put_off(counted_at, Later::Counts(passing));
+                }
+                Some(_) => self.count(&passing.past, at),
+                None => {}
             }
             return;
         }
-        let verdict = self.decide(past);
-        let (simulated, reason_code) = match &verdict {
+        let verdict = self.decide(&passing.past, at, false);
+        match (&verdict, passing.past.answer(self.period.end)) {
+            (Verdict::Review { .. }, Some((answered_at, answer))) => {
+                self.put_off(answered_at, Later::Answered(passing, answer));
+            }
+            _ => self.conclude(&passing, &verdict, at),
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// What comes after the end does not come.
+    fn put_off(&mut self, at: DateTime<Utc>, later: Later) {
+        if at < self.period.end {
+            let number = self.number();
+            self.later.insert((at, number), later);
+        }
+    }
+
+    /// What has come up to then.
+    fn catch_up(&mut self, now: DateTime<Utc>) {
+        while let Some(first) = self.later.first_entry()
+            && first.key().0 <= now
+        {
+            let ((at, _), later) = first.remove_entry();
+            match later {
+                Later::Counts(passing) => self.count(&passing.past, at),
+                Later::Answered(passing, Answer::Denied(reason)) => {
+                    self.note(&passing, Decided::Denied, reason.code());
+                }
+                Later::Answered(passing, Answer::Approved) => {
+                    let verdict = self.decide(&passing.past, at, true);
+                    self.conclude(&passing, &verdict, at);
+                }
+                Later::Back {
+                    agent_id,
+                    counted_at,
+                    amount_minor,
+                } => {
+                    if let Some(agent) = self.agents.get_mut(&agent_id) {
+                        agent.day.take_back(counted_at, amount_minor);
+                        agent.month.take_back(counted_at, amount_minor);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was decided of a payment, in the end as far as is known.
+    fn conclude(&mut self, passing: &Passing, verdict: &Verdict, at: DateTime<Utc>) {
+        let (simulated, reason_code) = match verdict {
             Verdict::Approved => (Decided::Approved, POLICY_PASS),
             Verdict::Review { .. } => (Decided::Review, Reason::HumanRequired.code()),
             Verdict::Denied { reason, .. } => (Decided::Denied, reason.code()),
         };
         if simulated == Decided::Approved {
-            self.count(past);
+            self.count(&passing.past, at);
         }
-        self.note(past, simulated, reason_code);
+        self.note(passing, simulated, reason_code);
     }
 
-    fn decide(&mut self, past: &Past) -> Verdict {
-        let compliance = self.precheck(past);
+    fn decide(&mut self, past: &Past, at: DateTime<Utc>, is_human_approved: bool) -> Verdict {
+        let compliance = self.precheck(past, at);
         // A policy lets one currency through, so only that one has windows.
-        let (day_start, month_start) = decision::window_starts(past.created_at);
+        let (day_start, month_start) = decision::window_starts(at);
         let sums = match self.agents.get_mut(&past.requesting_agent_id) {
             Some(agent) => (
                 agent.day.sum_after(day_start),
@@ -171,19 +225,19 @@ impl<'a> Simulation<'a> {
             category: past.category.as_deref(),
             available_minor: Some(i64::MAX),
             compliance,
-            is_human_approved: false,
-            is_escrow_over: false,
+            is_human_approved,
+            is_escrow_over: is_human_approved && past.is_escrow_over(at),
         })
     }
 
-    fn precheck(&mut self, past: &Past) -> Option<ComplianceVerdict> {
+    fn precheck(&mut self, past: &Past, at: DateTime<Utc>) -> Option<ComplianceVerdict> {
         let check = Check::new(self.rules, Some(self.policy), Subject::from(past))?;
         let mut agent = self.agents.get_mut(&past.requesting_agent_id);
         let counts: Vec<i64> = check
             .bands
             .iter()
             .map(|band| {
-                let since = past.created_at - TimeDelta::hours(i64::from(band.window_hours));
+                let since = at - TimeDelta::hours(i64::from(band.window_hours));
                 let window = agent
                     .as_mut()
                     .and_then(|agent| agent.bands.get_mut(&band.rule));
@@ -193,8 +247,8 @@ impl<'a> Simulation<'a> {
         Some(check.assess(self.rules, &counts).verdict())
     }
 
-    /// Counts an approved payment in its agent's windows.
-    fn count(&mut self, past: &Past) {
+    /// Counts an approved payment in its agent's windows, until it comes back.
+    fn count(&mut self, past: &Past, at: DateTime<Utc>) {
         if past.currency != self.policy.currency {
             return;
         }
@@ -203,18 +257,29 @@ impl<'a> Simulation<'a> {
             .agents
             .entry(past.requesting_agent_id.clone())
             .or_default();
-        agent.day.push(past.created_at, past.amount_minor);
-        agent.month.push(past.created_at, past.amount_minor);
+        agent.day.push(at, past.amount_minor);
+        agent.month.push(at, past.amount_minor);
         for band in check.iter().flat_map(|check| &check.bands) {
             let window = agent.bands.entry(band.rule).or_default();
-            window.push(past.created_at, past.amount_minor);
+            window.push(at, past.amount_minor);
+        }
+        if let Some(refunded_at) = past.refunded_at {
+            let back = Later::Back {
+                agent_id: past.requesting_agent_id.clone(),
+                counted_at: at,
+                amount_minor: past.amount_minor,
+            };
+            self.put_off(refunded_at, back);
         }
     }
 
-    fn note(&mut self, past: &Past, simulated: Decided, reason_code: &'static str) {
+    fn note(&mut self, passing: &Passing, simulated: Decided, reason_code: &'static str) {
+        let past = &passing.past;
+        let waits = past.answered_at.is_some_and(|at| at >= self.period.end);
         let actual = match past.status.as_str() {
             "pending_human_review" => Decided::Review,
-            _ if past.is_counted => Decided::Approved,
+            _ if waits => Decided::Review,
+            _ if past.counted_at.is_some() => Decided::Approved,
             _ => Decided::Denied,
         };
         let tally = &mut self.tally;
@@ -237,91 +302,21 @@ impl<'a> Simulation<'a> {
             return;
         }
         tally.changed += 1;
-        if tally.changes.len() < CHANGES_MAX {
-            tally.changes.push(pb::BacktestChange {
-                transaction_id: past.id.clone(),
-                created_at: Some(timestamp(past.created_at)),
-                actual: actual.word().to_owned(),
-                simulated: simulated.word().to_owned(),
-                reason_code: reason_code.to_owned(),
-            });
+        let key = (past.created_at, passing.place);
+        let is_full = tally.changes.len() >= CHANGES_MAX;
+        let last = tally.changes.last_entry().filter(|_| is_full);
+        match last {
+            Some(last) if *last.key() < key => return,
+            Some(last) => drop(last.remove()),
+            None => {}
         }
-    }
-}
-
-impl<'a> From<&'a Past> for Subject<'a> {
-    fn from(past: &'a Past) -> Self {
-        Self {
-            payer_agent_id: &past.requesting_agent_id,
-            payee_agent_id: past.counterparty_agent_id.as_deref(),
-            payee_org_id: past.counterparty_org_id.as_deref(),
-            amount_minor: past.amount_minor,
-            currency: &past.currency,
-            tx_type: &past.tx_type,
-            category: past.category.as_deref(),
-            description: past.description.as_deref(),
-            reference_id: past.reference_id.as_deref(),
-            metadata: past.metadata.as_deref().unwrap_or("{}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(minutes: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::days(400) + TimeDelta::minutes(minutes)
-    }
-
-    proptest! {
-        /// Against sums made anew for every payment.
-        #[test]
-        fn windows_are_what_plain_sums_say(
-            payments in prop::collection::vec((0..3_u8, 0..4_000_i64, 1..500_i64, any::<bool>()), 0..60),
-        ) {
-            let policy = PolicySnapshot {
-                max_daily_minor: Some(1_000),
-                max_monthly_minor: Some(2_500),
-                currency: "USD".to_owned(),
-                ..PolicySnapshot::default()
-            };
-            let rules = RuleBook::shipped().unwrap();
-            let start = at(30_000);
-            let mut simulation = Simulation::new(&rules, &policy, start);
-            let mut approved: Vec<(u8, DateTime<Utc>, i64)> = Vec::new();
-            let (mut minutes, mut expected) = (0, Counts::default());
-            for (agent, wait, amount_minor, is_counted) in payments {
-                minutes += wait;
-                let past = Past {
-                    requesting_agent_id: agent.to_string(),
-                    amount_minor,
-                    currency: "USD".to_owned(),
-                    is_counted,
-                    created_at: at(minutes),
-                    ..Past::default()
-                };
-                let sum = |window: TimeDelta| -> i64 {
-                    let inside = approved.iter().filter(|(of, when, _)| *of == agent && *when > past.created_at - window);
-                    inside.map(|(_, _, amount)| amount).sum()
-                };
-                let passes = sum(TimeDelta::hours(24)) + amount_minor <= 1_000 && sum(REACH) + amount_minor <= 2_500;
-                if past.created_at >= start {
-                    if passes {
-                        expected.approved += 1;
-                        expected.approved_minor += i128::from(amount_minor);
-                    } else {
-                        expected.denied += 1;
-                    }
-                }
-                if (past.created_at < start && is_counted) || (past.created_at >= start && passes) {
-                    approved.push((agent, past.created_at, amount_minor));
-                }
-                simulation.pass(&past);
-            }
-            prop_assert_eq!(simulation.end().simulated, expected);
-        }
+        let change = pb::BacktestChange {
+            transaction_id: past.id.clone(),
+            created_at: Some(timestamp(past.created_at)),
+            actual: actual.word().to_owned(),
+            simulated: simulated.word().to_owned(),
+            reason_code: reason_code.to_owned(),
+        };
+        tally.changes.insert(key, change);
     }
 }
