@@ -1,7 +1,7 @@
 //! Spending policies as rows, and which one is in force.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -121,14 +121,17 @@ impl From<PolicyRow> for PolicySnapshot {
     }
 }
 
-/// Those of the organisations that exist.
-pub async fn existing_organizations(mut conn: &Conn, ids: &[&str]) -> QueryResult<HashSet<String>> {
+/// Those of the organisations that exist, with what they are called.
+pub async fn existing_organizations(
+    mut conn: &Conn,
+    ids: &[&str],
+) -> QueryResult<HashMap<String, String>> {
     if ids.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
-    let found: Vec<String> = organizations::table
+    let found: Vec<(String, String)> = organizations::table
         .filter(organizations::id.eq_any(ids))
-        .select(organizations::id)
+        .select((organizations::id, organizations::name))
         .load(&mut conn)
         .await?;
     Ok(found.into_iter().collect())

@@ -68,6 +68,8 @@ pub struct Past {
     pub head: Option<Head>,
     /// What is remembered of it is true, see [`crate::db::generation`].
     pub generation: Uuid,
+    /// What the organisation is called.
+    pub org_name: Option<String>,
     /// Whether it was read after [`super::wallets::lock`] found wallets in the same transaction.
     pub is_after_lock: bool,
 }
@@ -90,6 +92,8 @@ struct Row {
     is_after_lock: bool,
     #[diesel(sql_type = SqlUuid)]
     generation: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    org_name: Option<String>,
     #[diesel(embed)]
     head: Head,
 }
@@ -102,7 +106,8 @@ macro_rules! select_past {
         least(coalesce(last.spent_total_minor, 0) - coalesce(day.spent_total_minor, 0) - back.daily, 9223372036854775807)::bigint AS daily_minor, \
         least(coalesce(last.spent_total_minor, 0) - coalesce(month.spent_total_minor, 0) - back.monthly, 9223372036854775807)::bigint AS monthly_minor, \
         (SELECT coalesce(current_setting('pulpo.wallets', true), '') = 'locked') AS is_after_lock, \
-        (SELECT id FROM generation WHERE is_current) AS generation, head.chain_seq, head.chain_hash \
+        (SELECT id FROM generation WHERE is_current) AS generation, \
+        (SELECT name FROM organizations WHERE id = $1) AS org_name, head.chain_seq, head.chain_hash \
         FROM head CROSS JOIN unnest($2::text[], $3::text[]) AS k (agent_id, currency) \
         LEFT JOIN LATERAL (SELECT counted_at, spent_total_minor FROM transactions t WHERE t.org_id = $1 AND t.requesting_agent_id = k.agent_id \
         AND t.currency = k.currency AND t.counted_at IS NOT NULL ORDER BY counted_at DESC, spent_total_minor DESC LIMIT 1) AS last ON true \
@@ -173,6 +178,7 @@ fn past(rows: Vec<Row>, head: Option<Head>) -> QueryResult<Past> {
         spent: HashMap::with_capacity(rows.len()),
         head,
         generation: first.generation,
+        org_name: first.org_name.clone(),
         is_after_lock: first.is_after_lock,
     };
     for row in rows {

@@ -32,6 +32,11 @@ pub(super) struct Past {
     pub(super) counterparty_agent_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) counterparty_org_id: Option<String>,
+    /// What the organisations are called.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) org_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) counterparty_org_name: Option<String>,
     #[diesel(sql_type = BigInt)]
     pub(super) amount_minor: i64,
     #[diesel(sql_type = Text)]
@@ -87,6 +92,9 @@ pub(super) async fn stream<'c>(
     const PAST: &str = "SELECT id, requesting_agent_id, counterparty_agent_id, counterparty_org_id, amount_minor, currency, tx_type, \
         category, CASE WHEN $5 THEN description END AS description, CASE WHEN $5 THEN reference_id END AS reference_id, \
         CASE WHEN $5 THEN metadata::text END AS metadata, status, created_at, counted_at, \
+        CASE WHEN $5 THEN (SELECT name FROM organizations WHERE id = $1) END AS org_name, \
+        CASE WHEN $5 AND counterparty_org_id IS NOT NULL THEN (SELECT o.name FROM organizations o WHERE o.id = t.counterparty_org_id) \
+        END AS counterparty_org_name, \
         CASE WHEN status = 'refunded' THEN (SELECT e.refunded_at FROM escrows e WHERE e.org_id = t.org_id AND e.transaction_id = t.id) \
         END AS refunded_at, CASE WHEN decided_at > created_at THEN decided_at END AS answered_at, \
         CASE WHEN decided_at > created_at THEN reason_code END AS answered_reason, \
@@ -132,6 +140,8 @@ impl<'a> From<&'a Past> for Subject<'a> {
             payer_agent_id: &past.requesting_agent_id,
             payee_agent_id: past.counterparty_agent_id.as_deref(),
             payee_org_id: past.counterparty_org_id.as_deref(),
+            payer_org_name: past.org_name.as_deref(),
+            payee_org_name: past.counterparty_org_name.as_deref(),
             amount_minor: past.amount_minor,
             currency: &past.currency,
             tx_type: &past.tx_type,

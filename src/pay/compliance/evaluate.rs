@@ -24,6 +24,10 @@ pub struct Subject<'a> {
     pub payee_agent_id: Option<&'a str>,
     /// The receiving organisation, when it is another one.
     pub payee_org_id: Option<&'a str>,
+    /// What the paying organisation is called.
+    pub payer_org_name: Option<&'a str>,
+    /// What the receiving organisation is called, when it is another one.
+    pub payee_org_name: Option<&'a str>,
     /// The amount.
     pub amount_minor: i64,
     /// ISO 4217 code.
@@ -287,24 +291,26 @@ impl Rule {
         }
     }
 
-    /// A whole id is a sure hit, a name inside an id or the description an unsure one.
+    /// A whole id or organisation's name is a sure hit, a name inside one of them or a text an unsure one.
     fn look_for_parties(
         &self,
         subject: &Subject<'_>,
         names: &[String],
         partial: Option<u8>,
     ) -> Option<(u8, String)> {
-        let ids = [
+        let parties = [
             Some(subject.payer_agent_id),
             subject.payee_agent_id,
             subject.payee_org_id,
+            subject.payer_org_name,
+            subject.payee_org_name,
         ];
-        let ids: Vec<String> = ids.into_iter().flatten().map(letters).collect();
-        if ids.iter().any(|id| names.contains(id)) {
+        let parties: Vec<String> = parties.into_iter().flatten().map(letters).collect();
+        if parties.iter().any(|party| names.contains(party)) {
             return Some((self.confidence_percent, self.description.clone()));
         }
         let partial = partial?;
-        let texts = ids
+        let texts = parties
             .into_iter()
             .chain(subject.description.map(letters))
             .chain(subject.reference_id.map(letters));

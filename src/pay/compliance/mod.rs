@@ -73,6 +73,7 @@ impl<'a> Check<'a> {
     }
 }
 
+/// Without the names of the organisations, which a payment does not know.
 impl<'a> From<&'a Payment> for Subject<'a> {
     fn from(payment: &'a Payment) -> Self {
         let payee = payment.payee.as_ref();
@@ -80,6 +81,8 @@ impl<'a> From<&'a Payment> for Subject<'a> {
             payer_agent_id: &payment.agent_id,
             payee_agent_id: payee.map(|payee| payee.agent_id.as_str()),
             payee_org_id: payee.and_then(|payee| payee.other_org_id.as_deref()),
+            payer_org_name: None,
+            payee_org_name: None,
             amount_minor: payment.amount_minor,
             currency: &payment.currency,
             tx_type: &payment.tx_type,

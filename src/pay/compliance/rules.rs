@@ -91,7 +91,7 @@ pub(super) enum Test {
         /// Within how many hours.
         window_hours: u32,
     },
-    /// An agent or organisation of these names, by letters and digits alone.
+    /// An agent whose id, or an organisation whose id or name is one of these, by letters and digits alone.
     Parties {
         /// In lower case, without anything else.
         names: Vec<String>,

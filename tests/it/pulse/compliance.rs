@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Desk, PAYER, refused_field};
+use super::{Desk, PAYEE, PAYER, refused_field};
 use crate::support::{Reply, TestApp};
 
 /// A desk whose payer's policy asks for the precheck, with money for large payments.
@@ -60,7 +60,7 @@ async fn sanctioned_parties_are_denied() {
     );
     assert_eq!(
         denied.str("/authorization/reason_detail"),
-        "The counterparty stands on a sanctions list"
+        "A party stands on a sanctions list"
     );
     assert_eq!(desk.available(PAYER).await, json!(50_000.0));
     // A policy without the precheck, or without jurisdictions, asks nobody.
@@ -80,6 +80,49 @@ async fn sanctioned_parties_are_denied() {
             [json!("approved"), json!("policy_pass"), json!("clear")]
         );
     }
+    desk.app.stop().await;
+}
+
+/// By letters and digits alone, whatever their case.
+#[tokio::test(flavor = "multi_thread")]
+async fn organisations_are_known_by_their_names() {
+    let desk = checked(&["US_FEDERAL"]).await;
+    let pay = async |other: &str, payer: &str| {
+        let over = json!({
+            "requesting_agent_id": payer,
+            "counterparty_agent_id": "agent-x",
+            "counterparty_org_id": other,
+            "amount": 5,
+        });
+        desk.pay(over).await.expect_status(200).json["authorization"]["reason_code"].clone()
+    };
+    let mut others = Vec::new();
+    for (name, reason) in [
+        ("HYDRA  market", "compliance_denied"),
+        ("Suex, O.T.C.", "compliance_denied"),
+        ("The Hydra-Market Group", "human_required"),
+        ("Hydraulics of the Market Town", "policy_pass"),
+    ] {
+        let other = desk.app.organization(name).await;
+        assert_eq!(pay(&other, PAYER).await, reason, "{name}");
+        others.push(other);
+    }
+    // A policy that asks for no precheck asks for no names.
+    assert_eq!(pay(&others[0], PAYEE).await, "policy_pass");
+    assert_eq!(desk.available(PAYER).await, json!(49_995.0));
+
+    // The payer's own organisation is a party as well, and a change of its name counts at once.
+    let call = async |name: &str| {
+        let update = format!(
+            "UPDATE organizations SET name = '{name}' WHERE id = '{}'",
+            desk.org_id
+        );
+        desk.app.sql(&update).await;
+        let paid = desk.pay(json!({"amount": 5})).await.expect_status(200);
+        paid.json["authorization"]["reason_code"].clone()
+    };
+    assert_eq!(call("Garantex-Europe").await, "compliance_denied");
+    assert_eq!(call("Acme").await, "policy_pass");
     desk.app.stop().await;
 }
 

@@ -35,6 +35,10 @@ pub(super) struct PaymentRow {
     counterparty_agent_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     counterparty_org_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    org_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    counterparty_org_name: Option<String>,
     #[diesel(sql_type = BigInt)]
     pub(super) amount_minor: i64,
     #[diesel(sql_type = Text)]
@@ -59,6 +63,8 @@ impl PaymentRow {
             payer_agent_id: &self.requesting_agent_id,
             payee_agent_id: self.counterparty_agent_id.as_deref(),
             payee_org_id: self.counterparty_org_id.as_deref(),
+            payer_org_name: self.org_name.as_deref(),
+            payee_org_name: self.counterparty_org_name.as_deref(),
             amount_minor: self.amount_minor,
             currency: &self.currency,
             tx_type: &self.tx_type,
@@ -81,7 +87,9 @@ pub(super) async fn page(
     let (at, seq) = after.unwrap_or((period.start, i64::MIN));
     Ok(diesel::sql_query(
         "SELECT id, seq, requesting_agent_id, counterparty_agent_id, counterparty_org_id, amount_minor, currency, tx_type, \
-         category, description, reference_id, metadata, created_at FROM transactions \
+         category, description, reference_id, metadata, created_at, \
+         (SELECT name FROM organizations WHERE id = $1) AS org_name, \
+         (SELECT o.name FROM organizations o WHERE o.id = t.counterparty_org_id) AS counterparty_org_name FROM transactions t \
          WHERE org_id = $1 AND (created_at, seq) > ($2, $3) AND created_at < $4 \
          AND status NOT IN ('denied', 'failed') AND ($5 IS NULL OR requesting_agent_id = ANY($5)) \
          ORDER BY created_at, seq LIMIT $6",

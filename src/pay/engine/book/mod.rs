@@ -1,7 +1,7 @@
 //! What payments are decided on, read at once, and what they leave, written at once.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     ids,
     pay::{
-        compliance::{Check, Prediction, RuleBook},
+        compliance::{Check, Prediction, RuleBook, Subject},
         decision::{self, Counterparty, Facts, PolicySnapshot, Verdict},
         escrow::EscrowRow,
         ledger::{self, Posting, chain::Head},
@@ -54,7 +54,8 @@ pub(in crate::pay) struct Book<'a> {
     payments: Vec<&'a Payment>,
     now: DateTime<Utc>,
     policies: HashMap<(String, String), Arc<PolicySnapshot>>,
-    organizations: HashSet<String>,
+    /// What the payer's and those that are paid are called.
+    organizations: HashMap<String, String>,
     wallets: HashMap<WalletKey, WalletRow>,
     spent: HashMap<(String, String), Spent>,
     counts: Counts,
@@ -92,7 +93,7 @@ impl<'a> Book<'a> {
             payments,
             now,
             policies: HashMap::new(),
-            organizations: HashSet::new(),
+            organizations: HashMap::new(),
             wallets: HashMap::new(),
             spent: HashMap::new(),
             counts: Counts::default(),
@@ -173,7 +174,7 @@ impl<'a> Book<'a> {
     fn require_payee_organization(&self, payment: &Payment) -> Result<()> {
         let payee = payment.payee.as_ref();
         match payee.and_then(|payee| payee.other_org_id.as_deref()) {
-            Some(other) if !self.organizations.contains(other) => Err(Error::not_found(
+            Some(other) if !self.organizations.contains_key(other) => Err(Error::not_found(
                 "ORGANIZATION_NOT_FOUND",
                 format!("There is no organization {other}"),
             )),
@@ -181,8 +182,20 @@ impl<'a> Book<'a> {
         }
     }
 
+    /// What the rules look at, the names of both organisations included.
+    fn subject<'s>(&'s self, payment: &'s Payment) -> Subject<'s> {
+        let name = |org_id: &str| self.organizations.get(org_id).map(String::as_str);
+        let subject = Subject::from(payment);
+        Subject {
+            payer_org_name: name(self.org_id),
+            payee_org_name: subject.payee_org_id.and_then(name),
+            ..subject
+        }
+    }
+
     fn predict(&self, place: usize, payment: &Payment) -> Option<Prediction> {
-        let check = Check::new(&self.sources.rules, self.policy_of(payment), payment.into())?;
+        let subject = self.subject(payment);
+        let check = Check::new(&self.sources.rules, self.policy_of(payment), subject)?;
         let earlier = self.counts.of.get(&place).map_or(&[][..], Vec::as_slice);
         // Those of the database, and those approved in this group.
         let counts: Vec<i64> = check

@@ -8,7 +8,7 @@ use crate::{
     db::Conn,
     error::Result,
     pay::{
-        compliance::{self, Check, Subject},
+        compliance::{self, Check},
         decision, policies,
         request::Payment,
         wallets::{self, WalletKey},
@@ -85,6 +85,8 @@ impl Book<'_> {
             true => found,
             false => past().await?,
         };
+        let own_name = found.org_name.map(|name| (self.org_id.to_owned(), name));
+        self.organizations.extend(own_name);
         (self.spent, self.head, self.generation) = (found.spent, found.head, found.generation);
         let remembered = &self.sources.policies;
         self.policies = remembered
@@ -102,7 +104,7 @@ impl Book<'_> {
                 Check::new(
                     &self.sources.rules,
                     self.policy_of(payment),
-                    Subject::from(*payment),
+                    self.subject(payment),
                 )
             })
             .collect();
