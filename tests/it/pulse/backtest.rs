@@ -1,5 +1,7 @@
 //! Backtests: what a policy would have decided on the payments of the past.
 
+mod live;
+
 use chrono::Duration;
 use pulpo::clock::Clock;
 use serde_json::{Value, json};
