@@ -17,6 +17,8 @@ mod raw;
 mod seed;
 mod shape;
 
+use std::net::SocketAddr;
+
 use pulpo::{
     app::App,
     clock::Clock,
@@ -87,7 +89,7 @@ impl TestApp {
     /// A program to be changed before it starts.
     pub(crate) fn builder() -> Builder {
         let mut config = Config::default();
-        let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
         config.listen.pullpush = free;
         config.listen.pushpaka = free;
         config.listen.puppyone = free;
@@ -153,8 +155,13 @@ impl TestApp {
 
     /// Another program with the same configuration on the same database: a replica. Stop each.
     pub(crate) async fn replica(&self) -> Self {
-        let (config, clock) = ((*self.app.config).clone(), self.app.clock.clone());
-        Self::launch(config, clock, self.database.clone()).await
+        self.replica_at(&self.app.clock).await
+    }
+
+    /// The same with a clock of its own.
+    pub(crate) async fn replica_at(&self, clock: &Clock) -> Self {
+        let config = (*self.app.config).clone();
+        Self::launch(config, clock.clone(), self.database.clone()).await
     }
 
     /// The hub's API; paths as in its document.
@@ -183,10 +190,12 @@ impl TestApp {
 
     /// The payments API.
     pub(crate) fn pulse(&self) -> Client {
-        self.client(
-            SurfaceName::Pay,
-            format!("http://{}/pulse-api", self.addresses.pulse),
-        )
+        self.pulse_at(self.addresses.pulse)
+    }
+
+    /// The same of another program on its database.
+    pub(crate) fn pulse_at(&self, address: SocketAddr) -> Client {
+        self.client(SurfaceName::Pay, format!("http://{address}/pulse-api"))
     }
 
     /// The management of integrations.
