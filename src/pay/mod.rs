@@ -79,6 +79,8 @@ pub mod webhooks;
 pub mod windows;
 
 #[cfg(test)]
+mod decision_reference;
+#[cfg(test)]
 mod decision_tests;
 
 /// What the services of payments are made of.
