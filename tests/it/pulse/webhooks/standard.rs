@@ -1,4 +1,5 @@
-//! What the package that others verify with says of the signatures: `standardwebhooks` of Python, see `verify.py`.
+//! What others say of the signatures: `standardwebhooks` of Python, the package they verify with, see `verify.py`; and the
+//! documented schemes spelt out by the standard library of Python alone, see `scheme.py`.
 
 use std::{
     io::Write,
@@ -15,21 +16,31 @@ const PYTHON: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/.tools/webhooks/python/bin/python"
 );
-const SCRIPT: &str = concat!(
+const PACKAGE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/it/pulse/webhooks/verify.py"
 );
+const SCHEME: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/it/pulse/webhooks/scheme.py"
+);
+const HEADERS: [&str; 5] = [
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "x-pulse-timestamp",
+    "x-pulse-signature",
+];
 
-/// Whether the package accepts the request under the secret; what it says when it does not.
-fn verify(received: &Received, secret: &str, body: &str) -> Result<(), String> {
-    let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"];
-    let headers: serde_json::Map<_, _> = headers
+/// Whether the script accepts the request under the secret; what it says when it does not.
+fn verify(script: &str, received: &Received, secret: &str, body: &str) -> Result<(), String> {
+    let headers: serde_json::Map<_, _> = HEADERS
         .map(|name| (name.to_owned(), received.header(name).into()))
         .into_iter()
         .collect();
     let request = json!({"secret": secret, "headers": headers, "body": body});
     let mut python = Command::new(PYTHON)
-        .arg(SCRIPT)
+        .arg(script)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -45,7 +56,7 @@ fn verify(received: &Received, secret: &str, body: &str) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn the_package_accepts_what_is_sent_and_nothing_else() {
+async fn what_is_sent_is_accepted_and_nothing_else() {
     // The package refuses what is older than five minutes.
     let hooks = Hooks::open_at(Utc::now()).await;
     let (id, old) = hooks.register(&["payment.settled"]).await;
@@ -55,18 +66,27 @@ async fn the_package_accepts_what_is_sent_and_nothing_else() {
         hooks.receiver.take().remove(0)
     };
     let one = receive().await;
-    assert_eq!(verify(&one, &old, &one.body), Ok(()));
+    for script in [PACKAGE, SCHEME] {
+        assert_eq!(verify(script, &one, &old, &one.body), Ok(()));
+    }
     let changed = one.body.replace("1.00", "9.00");
     assert_ne!(changed, one.body);
-    let refusal = verify(&one, &old, &changed).unwrap_err();
+    let refusal = verify(PACKAGE, &one, &old, &changed).unwrap_err();
     assert!(refusal.contains("No matching signature"), "{refusal}");
+    let refusal = verify(SCHEME, &one, &old, &changed).unwrap_err();
+    assert!(refusal.contains("refused: X-Pulse-Signature"), "{refusal}");
 
     // While a secret is rotated out both are good.
     let path = format!("/webhooks/{id}/rotate-secret");
     let reply = hooks.desk.api().post(&path, &json!({})).await;
     let new = reply.expect_status(200).str("/secret").to_owned();
     let one = receive().await;
-    assert_eq!(verify(&one, &old, &one.body), Ok(()));
-    assert_eq!(verify(&one, &new, &one.body), Ok(()));
+    assert_eq!(verify(PACKAGE, &one, &old, &one.body), Ok(()));
+    // The document's own header is the new one's alone.
+    for script in [PACKAGE, SCHEME] {
+        assert_eq!(verify(script, &one, &new, &one.body), Ok(()));
+    }
+    let refusal = verify(SCHEME, &one, &old, &one.body).unwrap_err();
+    assert!(refusal.contains("refused: X-Pulse-Signature"), "{refusal}");
     hooks.close().await;
 }
