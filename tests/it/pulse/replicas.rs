@@ -1,6 +1,8 @@
 //! Two programs on one database: what holds for one holds for both together. Every second request goes through the other's
 //! doors.
 
+mod processes;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
