@@ -267,6 +267,48 @@ async fn whatever_is_tampered_with_is_named() {
     desk.app.stop().await;
 }
 
+/// What another organisation pays is in the payer's chain alone. Whoever changes such a credit and everything that knows of
+/// its amount deceives the sums of both, and not that chain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credit_across_organisations_is_in_the_chain_of_its_payer() {
+    let (desk, other) = book().await;
+    let db = &desk.app.app.db;
+    // The payment of 30 becomes one of 25: the journal and the balances it leads to, the payment, the payer's later journals
+    // and totals, both wallets.
+    let tampering = format!(
+        "ALTER TABLE ledger_journals DISABLE TRIGGER ALL; \
+         UPDATE ledger_journals SET amount_minor = 2500, to_balance_minor = 2500 WHERE amount_minor = 3000; \
+         UPDATE ledger_journals SET from_balance_minor = from_balance_minor + 500 WHERE from_account = 'wallet' \
+           AND from_wallet_id = (SELECT id FROM wallets WHERE agent_id = '{PAYER}') \
+           AND chain_seq >= (SELECT chain_seq FROM ledger_journals WHERE amount_minor = 2500 AND org_id = '{org}'); \
+         UPDATE ledger_journals SET to_balance_minor = to_balance_minor + 500 WHERE to_account = 'wallet' \
+           AND to_wallet_id = (SELECT id FROM wallets WHERE agent_id = '{PAYER}') \
+           AND chain_seq >= (SELECT chain_seq FROM ledger_journals WHERE amount_minor = 2500 AND org_id = '{org}'); \
+         UPDATE transactions SET spent_total_minor = spent_total_minor - 500 WHERE org_id = '{org}' \
+           AND spent_total_minor >= (SELECT spent_total_minor FROM transactions WHERE amount_minor = 3000); \
+         UPDATE transactions SET amount_minor = 2500 WHERE amount_minor = 3000; \
+         UPDATE wallets SET available_minor = available_minor + 500, lifetime_sent_minor = lifetime_sent_minor - 500 \
+           WHERE org_id = '{org}' AND agent_id = '{PAYER}'; \
+         UPDATE wallets SET available_minor = available_minor - 500, lifetime_received_minor = lifetime_received_minor - 500 \
+           WHERE org_id = '{other}'",
+        org = desk.org_id,
+    );
+    desk.app.batch(&tampering).await;
+    let receiver = audit::verify(db, Some(&other)).await.unwrap();
+    assert_eq!(found(&receiver), vec![], "{receiver:#?}");
+    // Its own journal, and those whose balances had to follow.
+    for of in [None, Some(desk.org_id.as_str())] {
+        let audit = audit::verify(db, of).await.unwrap();
+        let found = found(&audit);
+        assert!(matches!(found[..], [("chain", 2..)]), "{audit:#?}");
+        let faults = audit.checks.iter().flat_map(|checked| &checked.faults);
+        let paid = "SELECT id FROM ledger_journals WHERE amount_minor = 2500";
+        let id: String = desk.app.sql(paid).await[0].get(0);
+        assert!(faults.into_iter().any(|fault| fault.subject == id));
+    }
+    desk.app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_faults_are_counted_and_some_of_them_named() {
     let desk = Desk::open().await;
