@@ -60,29 +60,40 @@ fn past(place: usize, requested: (u8, i64, i64), fate: u8, minutes: i64) -> Past
     }
 }
 
+/// A payment that was approved.
+struct Approved {
+    agent_id: String,
+    counted_at: DateTime<Utc>,
+    amount_minor: i64,
+    back_at: Option<DateTime<Utc>>,
+}
+
 /// The same, slowly.
 #[derive(Default)]
 struct Slow {
-    /// Payer, when it counts, amount, and when it comes back.
-    approved: Vec<(String, DateTime<Utc>, i64, Option<DateTime<Utc>>)>,
+    approved: Vec<Approved>,
     counts: Counts,
 }
 
 impl Slow {
     fn sum(&self, past: &Past, now: DateTime<Utc>, window: TimeDelta) -> i64 {
-        let counts = |(agent, counted_at, _, back_at): &&(_, _, _, Option<DateTime<Utc>>)| {
-            *agent == past.requesting_agent_id
-                && *counted_at <= now
-                && *counted_at > now - window
-                && back_at.is_none_or(|back_at| back_at > now)
+        let counts = |one: &&Approved| {
+            one.agent_id == past.requesting_agent_id
+                && one.counted_at <= now
+                && one.counted_at > now - window
+                && one.back_at.is_none_or(|back_at| back_at > now)
         };
-        self.approved.iter().filter(counts).map(|one| one.2).sum()
+        let approved = self.approved.iter().filter(counts);
+        approved.map(|one| one.amount_minor).sum()
     }
 
     fn approve(&mut self, past: &Past, counted_at: DateTime<Utc>) {
-        let agent_id = past.requesting_agent_id.clone();
-        self.approved
-            .push((agent_id, counted_at, past.amount_minor, past.refunded_at));
+        self.approved.push(Approved {
+            agent_id: past.requesting_agent_id.clone(),
+            counted_at,
+            amount_minor: past.amount_minor,
+            back_at: past.refunded_at,
+        });
     }
 
     fn decide(&mut self, past: &Past, now: DateTime<Utc>, is_human_approved: bool) {
