@@ -1,9 +1,10 @@
 //! Taking new descriptors while requests go on.
 //!
-//! They are read again on SIGHUP, when a descriptor file changes, and at intervals. A set that compiles takes the old
-//! one's place as a whole; of one that does not all faults are told and the old one stays.
+//! All are read again on SIGHUP, files when one of them changes, and each upstream's at its own interval. A set that compiles
+//! takes the old one's place as a whole; of one that does not all faults are told and the old one stays.
 
 use std::{
+    future::pending,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// How soon descriptors that could not be had at the start are asked for again.
-const MISSING_RETRY: Duration = Duration::from_secs(1);
+pub const MISSING_RETRY: Duration = Duration::from_secs(1);
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,32 @@ impl Outcome {
 /// The faults of the descriptors that were refused last; empty when the last were taken.
 pub type Faults = Arc<Mutex<Vec<String>>>;
 
+/// What is known of one upstream besides what is served of it.
+struct News {
+    /// What was read last, where it is not served.
+    files: Option<Files>,
+    /// Why nothing could be read the last time.
+    faults: Vec<String>,
+    read_at: Instant,
+}
+
+/// Which descriptors are read again.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    All,
+    /// Those that come from files.
+    Files,
+    /// Those whose time has come.
+    Due(Instant),
+}
+
 /// What reads descriptors and compiles catalogs.
 pub struct Reloader {
     config: Arc<Config>,
+    /// What is served.
     sources: Vec<Source>,
+    /// In the same order.
+    news: Vec<News>,
     catalog: Arc<ArcSwap<Catalog>>,
     metrics: Arc<Metrics>,
     health: Health,
@@ -97,8 +120,14 @@ impl Reloader {
             });
         }
         let catalog = Catalog::compile(&config, &sources, &metrics)?;
+        let news = sources.iter().map(|_| News {
+            files: None,
+            faults: Vec::new(),
+            read_at: Instant::now(),
+        });
         health.described(sources.iter().all(|s| s.files.is_some()));
         Ok(Self {
+            news: news.collect(),
             config,
             sources,
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
@@ -122,27 +151,24 @@ impl Reloader {
     /// Reads again whenever there is a reason to; never ends by itself.
     pub async fn run(mut self, mut asked: mpsc::Receiver<()>) -> Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
-        let period = self.config.upstreams.iter().map(|u| u.refresh_s);
-        let period = period.filter(|s| *s > 0).min().unwrap_or(u64::MAX / 1000);
-        let mut ticks = interval(Duration::from_secs(period.min(365 * 24 * 3600)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
         loop {
-            let is_missing = self.sources.iter().any(|s| s.files.is_none());
-            tokio::select! {
-                _ = hangup.recv() => tracing::info!("told to read the descriptors again"),
-                Some(()) = asked.recv() => {}
-                _ = ticks.tick() => {}
-                () = self.watch.changed() => {}
-                () = sleep(MISSING_RETRY), if is_missing => {}
-            }
-            self.reload().await;
+            let due = (0..self.sources.len()).filter_map(|i| self.due(i)).min();
+            let which = tokio::select! {
+                _ = hangup.recv() => {
+                    tracing::info!("told to read the descriptors again");
+                    Which::All
+                }
+                Some(()) = asked.recv() => Which::All,
+                now = until(due) => Which::Due(now),
+                () = self.watch.changed() => Which::Files,
+            };
+            self.reload(which).await;
         }
     }
 
-    /// Reads all descriptors again and serves them if they are right.
-    pub async fn reload(&mut self) -> Outcome {
-        let (outcome, faults) = self.attempt().await;
+    /// Reads descriptors again and serves them if they are right.
+    async fn reload(&mut self, which: Which) {
+        let (outcome, faults) = self.attempt(which).await;
         self.metrics
             .reloads
             .with_label_values(&[outcome.word()])
@@ -160,26 +186,25 @@ impl Reloader {
             .faults
             .set(i64::try_from(faults.len()).unwrap_or(i64::MAX));
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
-        outcome
     }
 
-    async fn attempt(&mut self) -> (Outcome, Vec<String>) {
-        let mut sources = self.sources.clone();
-        let mut faults = Vec::new();
-        for (told, source) in self.config.upstreams.iter().zip(&mut sources) {
-            match read(told, &source.upstream).await {
-                Ok(files) => source.files = Some(files),
-                Err(more) => faults.extend(more),
-            }
+    async fn attempt(&mut self, which: Which) -> (Outcome, Vec<String>) {
+        for index in 0..self.sources.len() {
+            self.read(index, which).await;
         }
         // What one upstream cannot tell must not keep the others' news back; its old descriptors are still there.
-        let is_same = |(old, new): (&Source, &Source)| old.files == new.files;
-        if self.sources.iter().zip(&sources).all(is_same) {
+        let faults = self.news.iter().flat_map(|news| news.faults.clone());
+        let mut faults: Vec<String> = faults.collect();
+        if self.news.iter().all(|news| news.files.is_none()) {
             let outcome = match faults.is_empty() {
                 true => Outcome::Unchanged,
                 false => Outcome::Refused,
             };
             return (outcome, faults);
+        }
+        let mut sources = self.sources.clone();
+        for (source, news) in sources.iter_mut().zip(&self.news) {
+            source.files = news.files.clone().or(source.files.take());
         }
         // Large sets take a while to compile, and requests go on meanwhile.
         let (config, metrics) = (self.config.clone(), self.metrics.clone());
@@ -191,6 +216,7 @@ impl Reloader {
                 self.health
                     .described(sources.iter().all(|s| s.files.is_some()));
                 self.sources = sources;
+                self.news.iter_mut().for_each(|news| news.files = None);
                 self.catalog.store(Arc::new(catalog));
                 (Outcome::Taken, faults)
             }
@@ -204,6 +230,50 @@ impl Reloader {
             }
         }
     }
+
+    /// Reads the descriptors of one upstream if they are meant.
+    async fn read(&mut self, index: usize, which: Which) {
+        let due = self.due(index);
+        let known = (self.sources.get(index), self.config.upstreams.get(index));
+        let ((Some(source), Some(told)), Some(news)) = (known, self.news.get_mut(index)) else {
+            return;
+        };
+        let is_meant = match which {
+            Which::All => true,
+            Which::Files => told.descriptor_set.is_some(),
+            Which::Due(now) => due.is_some_and(|due| due <= now),
+        };
+        if !is_meant {
+            return;
+        }
+        match read(told, &source.upstream).await {
+            Ok(files) => {
+                news.files = (source.files.as_ref() != Some(&files)).then_some(files);
+                news.faults = Vec::new();
+            }
+            Err(faults) => news.faults = faults,
+        }
+        news.read_at = Instant::now();
+    }
+
+    /// When the descriptors of an upstream are read again by themselves, if they are.
+    fn due(&self, index: usize) -> Option<Instant> {
+        let period = match self.sources.get(index)?.files {
+            None => MISSING_RETRY,
+            Some(_) => Duration::from_secs(self.config.upstreams.get(index)?.refresh_s),
+        };
+        let read_at = self.news.get(index)?.read_at;
+        read_at.checked_add(period).filter(|_| !period.is_zero())
+    }
+}
+
+/// The instant when it has come, and never where there is none.
+async fn until(due: Option<Instant>) -> Instant {
+    let Some(due) = due else {
+        return pending().await;
+    };
+    sleep_until(due).await;
+    due
 }
 
 async fn read(config: &config::Upstream, upstream: &Upstream) -> Result<Files, Vec<String>> {

@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     events: mpsc::Receiver<()>,
     files: Vec<PathBuf>,
     seen: Vec<Identity>,
+    /// Something happened that has not been looked at.
+    is_stirred: bool,
 }
 
 impl Watch {
@@ -51,13 +53,17 @@ impl Watch {
             events,
             files,
             seen,
+            is_stirred: false,
         })
     }
 
-    /// Waits until one of the files is another one or has changed; forever where nothing is watched.
+    /// Waits until one of the files is another one or has changed; forever where nothing is watched. Nothing is missed by
+    /// whoever stops waiting and comes back.
     pub(crate) async fn changed(&mut self) {
-        while self.events.recv().await.is_some() {
+        while self.is_stirred || self.events.recv().await.is_some() {
+            self.is_stirred = true;
             sleep(SETTLE).await;
+            self.is_stirred = false;
             while self.events.try_recv().is_ok() {}
             // Other files of the folder are nobody's business here.
             let now: Vec<Identity> = self.files.iter().map(|file| identity(file)).collect();

@@ -14,6 +14,7 @@ mod grpc;
 mod gzip;
 mod outage;
 mod program;
+mod refresh;
 mod reload;
 mod rest;
 mod seen;
