@@ -10,6 +10,7 @@ mod descriptors;
 mod docs;
 mod drain;
 mod gateway;
+mod gathered;
 mod grpc;
 mod gzip;
 mod outage;
