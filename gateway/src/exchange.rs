@@ -46,6 +46,15 @@ impl Exchange {
         })
     }
 
+    /// The refusal of a request with too many headers, which is not looked into any further.
+    pub(crate) fn over_limits(&self) -> Option<Response<Body>> {
+        let limit = self.surface.max_headers();
+        let fault = request::fault::too_many_headers(&self.parts.headers, limit)?;
+        let mut reply = reply::refusal(&self.surface, &fault, context(&self.parts));
+        without_body_for(&self.parts.method, &mut reply);
+        Some(reply)
+    }
+
     pub(crate) fn handshake(&mut self) -> Option<Handshake> {
         let parts = &mut self.parts;
         Handshake::of(&parts.method, &parts.headers, &mut parts.extensions)

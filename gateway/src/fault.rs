@@ -2,11 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
+use http_body_util::Full;
 use prost::Message as _;
 use prost_reflect::prost_types;
 use serde_json::value::RawValue;
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body};
 use tonic_types::pb;
 
 use crate::detail;
@@ -81,6 +84,11 @@ impl<'a> ErrorContext<'a> {
         }
     }
 
+    /// The context of this request, with the types every surface knows.
+    pub fn of<B>(request: &'a Request<B>) -> Self {
+        Self::new(request.method(), request.uri().path(), request.headers())
+    }
+
     /// `details` of the fault's `google.rpc.Status`, as JSON.
     pub fn details(&self, fault: &Fault) -> Vec<Box<RawValue>> {
         self.types.print(&fault.to_details())
@@ -98,6 +106,29 @@ pub struct ErrorReply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl ErrorReply {
+    /// The reply, with what the fault says in headers.
+    #[cold]
+    pub fn into_response(self, fault: &Fault) -> Response<Body> {
+        let mut reply = Response::new(Body::new(Full::from(self.body)));
+        *reply.status_mut() = self.status;
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, self.content_type);
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        if let Some(allow) = &fault.allow {
+            headers.insert(header::ALLOW, allow.clone());
+        }
+        if let Some(wait) = fault.retry_after {
+            // Rounded up: a client that comes back then must not be refused again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        reply
+    }
 }
 
 /// How a surface words its errors.
@@ -218,7 +249,7 @@ impl Fault {
     }
 
     /// The fault as the gRPC reply a layer can give.
-    pub fn to_response(&self) -> Response<tonic::body::Body> {
+    pub fn to_response(&self) -> Response<Body> {
         self.to_status().into_http()
     }
 }

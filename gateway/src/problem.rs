@@ -1,10 +1,14 @@
 //! Problem details (RFC 9457), for clients that ask for them.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Response};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
+use tonic::body::Body;
 
-use crate::fault::{ErrorContext, ErrorReply, Fault};
+use crate::{
+    fault::{DetailTypes, ErrorContext, ErrorReply, Fault},
+    framing::preference,
+};
 
 /// What a client names in its Accept header.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -17,6 +21,7 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     instance: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
@@ -36,12 +41,38 @@ struct Violation<'a> {
 /// The fault as problem details: besides the members of the RFC the machine-readable `reason`, the fields at fault
 /// and the details of the service's status.
 pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
+    ErrorReply {
+        status: fault.status,
+        content_type: HeaderValue::from_static(MEDIA_TYPE),
+        headers: Vec::new(),
+        body: print(fault, context.path, context.types),
+    }
+}
+
+/// The fault as a reply of its own, for what is refused before it is known in whose words.
+#[cold]
+pub fn refusal(fault: &Fault, context: ErrorContext<'_>) -> Response<Body> {
+    render(fault, context).into_response(fault)
+}
+
+/// The body for a request that could not be read: it has no path to tell.
+#[cfg(feature = "listen")]
+pub(crate) fn print_unread(fault: &Fault) -> Vec<u8> {
+    print(fault, "", DetailTypes::standard())
+}
+
+/// Whether a client names problem details in its Accept header.
+pub fn is_wanted(headers: &HeaderMap) -> bool {
+    preference(headers, MEDIA_TYPE).is_named()
+}
+
+fn print(fault: &Fault, path: &str, types: &DetailTypes) -> Vec<u8> {
     let problem = Problem {
         kind: "about:blank",
         title: fault.status.canonical_reason().unwrap_or("Error"),
         status: fault.status.as_u16(),
         detail: &fault.message,
-        instance: context.path,
+        instance: path,
         reason: &fault.reason,
         errors: fault
             .violations
@@ -51,15 +82,10 @@ pub fn render(fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
                 detail: &violation.description,
             })
             .collect(),
-        details: context.types.print(&fault.details),
+        details: types.print(&fault.details),
     };
-    ErrorReply {
-        status: fault.status,
-        content_type: HeaderValue::from_static(MEDIA_TYPE),
-        headers: Vec::new(),
-        // Texts and numbers always serialise.
-        body: serde_json::to_vec(&problem).unwrap_or_default(),
-    }
+    // Texts and numbers always serialise.
+    serde_json::to_vec(&problem).unwrap_or_default()
 }
 
 /// Problem details as a JSON Schema.

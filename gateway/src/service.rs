@@ -95,6 +95,9 @@ where
     {
         let (parts, incoming) = request.into_parts();
         let mut exchange = Exchange::new(self.surface.load(), parts, self.is_bare);
+        if let Some(refusal) = exchange.over_limits() {
+            return Box::pin(ready(Ok(refusal)));
+        }
         let handshake = exchange.handshake();
         let (index, bindings, reply) = match exchange.find(handshake.is_some()) {
             Found::Options(allow) => return Box::pin(ready(Ok(options(allow)))),

@@ -74,6 +74,7 @@ impl Door {
         infrastructure: Services,
     ) -> Self {
         let dispatch = Dispatch {
+            max_headers: surface.max_headers(),
             pages,
             rest: Gateway::new(surface, stack.clone()).in_process(),
             connect: Connect::new(methods, stack.clone()),
@@ -130,6 +131,7 @@ impl Service<Request<Incoming>> for Door {
 /// gRPC or gRPC-Web by the content type, Connect by the path, and all else REST.
 #[derive(Clone)]
 struct Dispatch {
+    max_headers: usize,
     /// What describes the API; public like the API's shape.
     pages: Option<Pages>,
     rest: Gateway<Stack>,
@@ -172,7 +174,7 @@ impl Service<Request<Body>> for Dispatch {
                 }
                 return Ok(response);
             }
-            if let Some(refusal) = grpc_refusal(&request) {
+            if let Some(refusal) = grpc_refusal(&request, this.max_headers) {
                 return Ok(refusal);
             }
             if request.uri().path().starts_with("/grpc.") {

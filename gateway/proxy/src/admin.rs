@@ -9,7 +9,11 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::Service};
-use tonic::body::Body;
+use pulpo_gateway::{
+    fault::{ErrorContext, Fault},
+    problem,
+};
+use tonic::{Code, body::Body};
 
 use crate::{health::Health, metrics::Metrics, reload::Faults, upstream::Upstream};
 
@@ -32,17 +36,26 @@ impl Service<Request<Incoming>> for Admin {
     type Future = Ready<Result<Response<Body>, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        ready(Ok(match (request.method(), request.uri().path()) {
-            (&Method::GET, "/healthz") => self.health.live(),
-            (&Method::GET, "/readyz") => self.health.ready(),
-            (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::GET, "/faults") => self.faults(),
-            _ => text(StatusCode::NOT_FOUND, "/healthz /readyz /metrics /faults\n"),
-        }))
+        ready(Ok(self.answer(&request)))
     }
 }
 
 impl Admin {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+        let answer = match request.uri().path() {
+            "/healthz" => |admin: &Self| admin.health.live(),
+            "/readyz" => |admin: &Self| admin.health.ready(),
+            "/metrics" => Self::metrics,
+            "/faults" => Self::faults,
+            _ => return refused(request, StatusCode::NOT_FOUND),
+        };
+        match *request.method() {
+            Method::GET => answer(self),
+            Method::HEAD => answer(self).map(|_| Body::empty()),
+            _ => refused(request, StatusCode::METHOD_NOT_ALLOWED),
+        }
+    }
+
     fn metrics(&self) -> Response<Body> {
         for upstream in self.upstreams.iter() {
             let open = i64::try_from(upstream.connections()).unwrap_or(i64::MAX);
@@ -66,6 +79,25 @@ impl Admin {
         drop(faults);
         text(StatusCode::OK, lines)
     }
+}
+
+/// 404 or 405, as problem details.
+fn refused(request: &Request<Incoming>, status: StatusCode) -> Response<Body> {
+    let (code, reason, message) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            (Code::Unimplemented, "METHOD_NOT_ALLOWED", "use GET or HEAD")
+        }
+        _ => (
+            Code::NotFound,
+            "ROUTE_NOT_FOUND",
+            "there are /healthz, /readyz, /metrics and /faults",
+        ),
+    };
+    let mut fault = Fault::gateway(code, status, reason, message);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        fault.allow = Some(HeaderValue::from_static("GET, HEAD"));
+    }
+    problem::refusal(&fault, ErrorContext::of(request))
 }
 
 fn text(status: StatusCode, body: impl Into<bytes::Bytes>) -> Response<Body> {

@@ -15,14 +15,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use hyper::body::Incoming;
 use pulpo_gateway::{
     connect::Connect,
+    fault::{ErrorContext, Fault},
     listen::{
         FORWARDED_FOR, REQUEST_ID, TrustedProxies, grpc_refusal, is_grpc, is_plain_options,
         request_id,
     },
+    problem,
     reply::Sockets,
     service::Gateway,
 };
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
 
@@ -132,7 +134,7 @@ impl Front {
         }
         let catalog = self.shared.catalog.load();
         let Some(site) = catalog.site(self.listener, host(&request)) else {
-            return Box::pin(ready(Ok(misdirected())));
+            return Box::pin(ready(Ok(misdirected(&request))));
         };
         let mut dispatch = Dispatch {
             shared: self.shared.clone(),
@@ -205,10 +207,15 @@ fn host(request: &Request<Incoming>) -> &str {
     }
 }
 
-fn misdirected() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-    response
+#[cold]
+fn misdirected(request: &Request<Incoming>) -> Response<Body> {
+    let fault = Fault::gateway(
+        Code::NotFound,
+        StatusCode::MISDIRECTED_REQUEST,
+        "UNKNOWN_HOST",
+        "no surface is served for this host",
+    );
+    problem::refusal(&fault, ErrorContext::of(request))
 }
 
 /// The doors of one site.
@@ -234,7 +241,7 @@ impl Service<Request<Incoming>> for Dispatch {
             record: self.record.clone(),
         };
         if is_grpc(request.headers()) {
-            if let Some(refusal) = grpc_refusal(&request) {
+            if let Some(refusal) = grpc_refusal(&request, self.site.max_headers) {
                 return Box::pin(ready(Ok(refusal)));
             }
             if request.uri().path().starts_with(Health::PREFIX) {

@@ -173,7 +173,7 @@ impl Proxy {
     /// Serves until `shutdown` completes, then drains: no new connections, the open ones finish within the
     /// configured time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let limits = limits(&self.config.server);
+        let limits = limits(&self.config);
         let slots = Arc::new(Semaphore::new(self.config.server.max_connections));
         let draining = CancellationToken::new();
         let mut accepting = JoinSet::new();
@@ -229,11 +229,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}"))
 }
 
-fn limits(server: &config::Server) -> listen::Limits {
+fn limits(config: &Config) -> listen::Limits {
+    let server = &config.server;
+    let usual = listen::Limits::default();
+    let most = config.surfaces.iter().map(|s| s.max_headers).max();
     listen::Limits {
+        max_headers: most.unwrap_or_default().max(usual.max_headers),
         header_timeout: Duration::from_millis(server.header_timeout_ms),
         idle_timeout: Duration::from_millis(server.idle_timeout_ms),
-        ..listen::Limits::default()
+        ..usual
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a request asks for, read from everything but its body.
 //!
-//! A request that speaks no Connect, or not where it may, is refused with a bare HTTP status, as the document has it. All
+//! A request that speaks no Connect, or not where it may, is refused with an HTTP status, as the document has it, and the
+//! error that clients make of it. All
 //! other faults are kept until the checks in front of the service have passed, and then take the place of the body.
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use http::{
 use tonic::{Status, body::Body};
 
 use super::{
-    encoding,
+    encoding, error,
     methods::{ConnectOptions, Kind, Method},
     query::Query,
 };
@@ -63,7 +64,9 @@ impl Call {
             return Err(wrong_verb(method, &parts.method));
         }
         if method.kind == Kind::BidiStream && parts.version < Version::HTTP_2 {
-            return Err(bare(StatusCode::HTTP_VERSION_NOT_SUPPORTED));
+            let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+            let message = "streams in both directions need HTTP/2";
+            return Err(Box::new(error::refusal(status, message)));
         }
         let mut call = if is_get {
             Self::of_get(parts)
@@ -220,40 +223,40 @@ fn version(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-fn bare(status: StatusCode) -> Box<Response<Body>> {
-    let mut reply = Response::new(Body::empty());
-    *reply.status_mut() = status;
-    Box::new(reply)
-}
-
 /// 405, or what the path answers for an OPTIONS that asks.
+#[cold]
 fn wrong_verb(method: &Method, verb: &Verb) -> Box<Response<Body>> {
-    let mut reply = bare(if *verb == Verb::OPTIONS {
-        StatusCode::NO_CONTENT
-    } else {
-        StatusCode::METHOD_NOT_ALLOWED
-    });
     let allow = if method.is_safe && method.kind == Kind::Unary {
         "GET, POST"
     } else {
         "POST"
     };
+    let mut reply = if *verb == Verb::OPTIONS {
+        let mut reply = Response::new(Body::empty());
+        *reply.status_mut() = StatusCode::NO_CONTENT;
+        reply
+    } else {
+        let message = format!("{verb} is not answered here; use {allow}");
+        error::refusal(StatusCode::METHOD_NOT_ALLOWED, &message)
+    };
     reply
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(allow));
-    reply
+    Box::new(reply)
 }
 
+#[cold]
 fn wrong_type(method: &Method) -> Box<Response<Body>> {
-    let mut reply = bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let accept = match method.kind {
         Kind::Unary => "application/json, application/proto",
         _ => "application/connect+json, application/connect+proto",
     };
+    let message = format!("Content-Type must be one of {accept}");
+    let mut reply = error::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message);
     reply
         .headers_mut()
         .insert("accept-post", HeaderValue::from_static(accept));
-    reply
+    Box::new(reply)
 }
 
 #[cfg(test)]

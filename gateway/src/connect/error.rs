@@ -1,10 +1,11 @@
 //! Errors and the end of a stream, in Connect's JSON.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body};
 
 use super::{Methods, metadata};
 use crate::{detail, fault::DetailTypes};
@@ -60,6 +61,19 @@ pub(super) fn body(types: &DetailTypes, status: &Status) -> Vec<u8> {
     serde_json::to_vec(&error(types, status)).unwrap_or_default()
 }
 
+/// The reply to what is no request of Connect: the HTTP status says why, and the body is an error with the code that clients
+/// read such a status as.
+#[cold]
+pub(super) fn refusal(status: StatusCode, message: &str) -> Response<Body> {
+    let told = Status::new(from_http(status).code(), message);
+    let text = body(DetailTypes::standard(), &told);
+    let mut reply = Response::new(Body::new(Full::from(text)));
+    *reply.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    reply.headers_mut().insert(header::CONTENT_TYPE, json);
+    reply
+}
+
 /// The last message of a stream: how it ended, and the trailing metadata.
 pub(super) fn end_stream(methods: &Methods, status: &Status, trailers: &HeaderMap) -> Vec<u8> {
     let end = EndStream {
@@ -113,7 +127,7 @@ fn name(code: Code) -> &'static str {
 }
 
 /// The status of a reply that carries none, by gRPC's table of HTTP statuses.
-pub(super) fn from_http(status: http::StatusCode) -> Status {
+pub(super) fn from_http(status: StatusCode) -> Status {
     let code = match status.as_u16() {
         400 => Code::Internal,
         401 => Code::Unauthenticated,

@@ -6,7 +6,7 @@
 //! - JSON is canonical ProtoJSON for every service, whatever a surface's documents say: Connect's clients are generated
 //!   and expect it. Members that no field is named after are ignored.
 //! - The checks in front of the service come first. What is wrong with a message, or with a header that gRPC has too, is
-//!   told after them; 405, 415 and 505 say nothing about any data and are answered at once.
+//!   told after them; 405, 415 and 505 and too many headers say nothing about any data and are answered at once.
 //! - Every call ends at the client's timeout or the gateway's, whichever is sooner. A client that goes away cancels the
 //!   call, and one that reads slowly slows the service down.
 //!
@@ -42,7 +42,7 @@ use tokio::time::Instant;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt};
 
-use crate::deadline::within;
+use crate::{deadline::within, request::fault::too_many_headers};
 
 pub use self::methods::{ConnectOptions, Methods};
 use self::{
@@ -119,6 +119,10 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
+    let limit = methods.options.limits.max_headers;
+    if let Some(fault) = too_many_headers(&parts.headers, limit) {
+        return refused(methods, method, &call, fault.to_status());
+    }
     let deadline = call
         .timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
@@ -151,6 +155,21 @@ where
     reply::print(methods, method, &call, answer, &refusal)
 }
 
+/// The answer to a call that is not made.
+#[cold]
+fn refused(
+    methods: &Arc<Methods>,
+    method: &Arc<Method>,
+    call: &Call,
+    status: Status,
+) -> Response<Body> {
+    let refusal = Refusal::default();
+    if call.is_stream() {
+        return stream::reply(methods, method, call, Err(status), None, refusal);
+    }
+    reply::print(methods, method, call, Answer::from(status), &refusal)
+}
+
 /// The outcome, if it is there in time.
 async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
     within(deadline, pin!(work))
@@ -162,9 +181,8 @@ fn deadline_exceeded() -> Status {
     Status::deadline_exceeded("the call took too long")
 }
 
-/// For callers that did not ask whether the path is taken: a client reads it as the code `unimplemented`.
+/// For callers that did not ask whether the path is taken.
+#[cold]
 fn not_found() -> Response<Body> {
-    let mut reply = Response::new(Body::empty());
-    *reply.status_mut() = StatusCode::NOT_FOUND;
-    reply
+    error::refusal(StatusCode::NOT_FOUND, "there is no such method")
 }

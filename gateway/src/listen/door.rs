@@ -7,8 +7,14 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
 };
 use ipnet::IpNet;
-use tonic::body::Body;
+use tonic::{Code, body::Body};
 use uuid::Uuid;
+
+use crate::{
+    fault::{ErrorContext, Fault},
+    problem,
+    request::fault::too_many_headers,
+};
 
 /// The header with the id of a request, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,29 +51,64 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a request that says it is gRPC or gRPC-Web and cannot be: gRPC's status needs HTTP/2, gRPC-Web has four media
-/// types, and both are only ever posted.
-pub fn grpc_refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+/// types, both are only ever posted, and neither has more headers than this.
+pub fn grpc_refusal<B>(request: &Request<B>, max_headers: usize) -> Option<Response<Body>> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    let content_type = content_type.map_or(&b""[..], HeaderValue::as_bytes);
-    let status = match *request.method() {
-        Method::POST if GRPC_WEB.contains(&content_type) => return None,
-        Method::POST if content_type.starts_with(b"application/grpc-web") => {
-            StatusCode::UNSUPPORTED_MEDIA_TYPE
-        }
-        Method::POST if request.version() < Version::HTTP_2 => {
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED
-        }
-        Method::POST => return None,
-        Method::OPTIONS => StatusCode::NO_CONTENT,
-        _ => StatusCode::METHOD_NOT_ALLOWED,
-    };
-    let mut reply = Response::new(Body::empty());
-    *reply.status_mut() = status;
+    let media_type = content_type.map_or(&b""[..], HeaderValue::as_bytes);
+    let is_web = media_type.starts_with(b"application/grpc-web");
     if *request.method() != Method::POST {
-        let allow = HeaderValue::from_static("POST");
-        reply.headers_mut().insert(header::ALLOW, allow);
+        return Some(not_posted(request));
     }
-    Some(reply)
+    if is_web && !GRPC_WEB.contains(&media_type) {
+        let message =
+            "gRPC-Web is application/grpc-web or application/grpc-web-text, as such or with +proto";
+        return Some(unspoken(
+            request,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            message,
+        ));
+    }
+    if !is_web && request.version() < Version::HTTP_2 {
+        let message = "gRPC needs HTTP/2; gRPC-Web, Connect and REST do not";
+        return Some(unspoken(
+            request,
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            message,
+        ));
+    }
+    let fault = too_many_headers(request.headers(), max_headers)?;
+    let mut refusal = fault.to_response();
+    if let Some(content_type) = content_type {
+        // A client of gRPC-Web looks for its own.
+        let headers = refusal.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type.clone());
+    }
+    Some(refusal)
+}
+
+#[cold]
+fn not_posted<B>(request: &Request<B>) -> Response<Body> {
+    let mut reply = match *request.method() {
+        Method::OPTIONS => {
+            let mut reply = Response::new(Body::empty());
+            *reply.status_mut() = StatusCode::NO_CONTENT;
+            reply
+        }
+        _ => {
+            let message = "gRPC and gRPC-Web are posted";
+            unspoken(request, StatusCode::METHOD_NOT_ALLOWED, message)
+        }
+    };
+    let allow = HeaderValue::from_static("POST");
+    reply.headers_mut().insert(header::ALLOW, allow);
+    reply
+}
+
+/// The refusal of what is none of gRPC's protocols, and so has no status of theirs.
+#[cold]
+fn unspoken<B>(request: &Request<B>, status: StatusCode, message: &str) -> Response<Body> {
+    let fault = Fault::gateway(Code::Unimplemented, status, "NOT_GRPC", message);
+    problem::refusal(&fault, ErrorContext::of(request))
 }
 
 /// Whether it is an OPTIONS that asks what the path answers, not what a browser may send. A layer for CORS would answer it

@@ -2,9 +2,9 @@
 //!
 //! HTTP/1.1 and HTTP/2 on the same port. A connection has a time to show which of the two it speaks (`opening`), a time
 //! for each request's head, and another, longer one to stay silent between requests (`heads`). Its streams, header
-//! bytes and header count (hyper's own limit of 100 over HTTP/1.1) are bounded, and so are connections as a whole, by slots
-//! that listeners share. Clients that take nothing are let go (`stall`), and what many streams say goes out together
-//! (`gather`). `door` and `cors` are what services behind listeners have in common, `memory` is about pages.
+//! bytes and header count are bounded, and so are connections as a whole, by slots that listeners share. Clients that take
+//! nothing are let go (`stall`), what many streams say goes out together (`gather`), and what is no HTTP is told why
+//! (`refused`). `door` and `cors` are what services behind listeners have in common, `memory` is about pages.
 
 mod cors;
 mod door;
@@ -12,6 +12,7 @@ mod gather;
 mod heads;
 mod memory;
 mod opening;
+mod refused;
 mod stall;
 
 use std::{
@@ -51,12 +52,15 @@ pub use self::{
 };
 use heads::Heads;
 use opening::{Version, open};
+use refused::{Calls, Refused};
 use stall::{Replies, Writes};
 
 /// Streams one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 /// Bytes of headers of one request.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Header fields that hyper's parser of HTTP/1.1 has room for without allocating.
+const USUAL_HEADERS: usize = 100;
 /// How often an idle HTTP/2 client is asked whether it is still there, at least.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long accepting pauses when the system is out of file descriptors.
@@ -65,6 +69,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The limits that are configured.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Header fields of an HTTP/1.1 request that are read at all, at least 100. The limits of services are theirs, and hold
+    /// for HTTP/2 as well.
+    pub max_headers: usize,
     /// How long a client may take to show which HTTP version it speaks (and to shake hands, where there is TLS), and
     /// then for the head of each request, from its first byte on.
     pub header_timeout: Duration,
@@ -75,9 +82,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 seconds for a head, 75 between requests, 30 without taking anything of an answer.
+    /// 100 headers, 10 seconds for a head, 75 between requests, 30 without taking anything of an answer.
     fn default() -> Self {
         Self {
+            max_headers: USUAL_HEADERS,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(30),
@@ -169,18 +177,23 @@ where
         Ok(opened) => opened,
         Err(error) => return tracing::debug!(%error, "a connection said nothing"),
     };
-    let replies = Replies::new();
-    let service = replies.watch(service);
-    let stalled = replies.stalled(limits.stall_timeout);
     match version {
         Version::Http1 => {
             let builder = http1_builder(heads, limits);
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let calls = Calls::default();
+            let service = calls.count(service);
+            let stream = TokioIo::new(Refused::new(stream, calls));
+            let connection = builder.serve_connection(stream, service);
             let connection = connection.with_upgrades();
+            // A client that does not take a reply is one that does not read, which its writes tell.
+            let stalled = std::future::pending();
             drive(connection, |c| c.graceful_shutdown(), stalled, stop).await;
         }
         Version::Http2 => {
             let builder = http2_builder(limits);
+            let replies = Replies::new();
+            let service = replies.watch(service);
+            let stalled = replies.stalled(limits.stall_timeout);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             let connection = Gathered::new(connection);
             drive(connection, |c| c.inner().graceful_shutdown(), stalled, stop).await;
@@ -194,6 +207,9 @@ fn http1_builder(heads: Heads, limits: Limits) -> http1::Builder {
         .header_read_timeout(limits.header_timeout)
         .timer(heads)
         .max_buf_size(MAX_HEADER_BYTES);
+    if limits.max_headers > USUAL_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
     builder
 }
 

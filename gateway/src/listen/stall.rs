@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use tokio::{
@@ -190,11 +190,9 @@ where
     type Future = Watching<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // With HTTP/1.1 a client that does not take a reply is one that does not read.
-        let replies = (request.version() == Version::HTTP_2).then(|| self.replies.clone());
         Watching {
             future: self.service.call(request),
-            replies,
+            replies: self.replies.clone(),
         }
     }
 }
@@ -204,7 +202,7 @@ pin_project_lite::pin_project! {
     pub(super) struct Watching<F> {
         #[pin]
         future: F,
-        replies: Option<Replies>,
+        replies: Replies,
     }
 }
 
@@ -219,9 +217,9 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx));
         Poll::Ready(response.map(|response| {
-            response.map(|body| match this.replies {
-                Some(replies) if !body.is_end_stream() => replies.body(body),
-                _ => WatchedBody {
+            response.map(|body| match body.is_end_stream() {
+                false => this.replies.body(body),
+                true => WatchedBody {
                     body,
                     watch: None,
                     last_byte: None,

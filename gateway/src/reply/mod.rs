@@ -23,7 +23,7 @@ use tonic::{Code, Status, body::Body};
 use crate::{
     compress::Coding,
     fault::{ErrorContext, ErrorReply, Fault},
-    framing, problem,
+    problem,
     request::fault::FaultSlot,
     surface::{Endpoint, RawPlace, Surface},
     wire,
@@ -79,23 +79,7 @@ pub(crate) fn refusal(
     fault: &Fault,
     context: ErrorContext<'_>,
 ) -> Response<Body> {
-    let rendered = render(surface, fault, context);
-    let mut reply = Response::new(full(rendered.body.into()));
-    *reply.status_mut() = rendered.status;
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, rendered.content_type);
-    for (name, value) in rendered.headers {
-        headers.insert(name, value);
-    }
-    if let Some(allow) = &fault.allow {
-        headers.insert(header::ALLOW, allow.clone());
-    }
-    if let Some(wait) = fault.retry_after {
-        // Rounded up: a client that comes back then must not be refused again.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
-    reply
+    render(surface, fault, context).into_response(fault)
 }
 
 fn render(surface: &Surface, fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {
@@ -103,9 +87,7 @@ fn render(surface: &Surface, fault: &Fault, context: ErrorContext<'_>) -> ErrorR
         types: &surface.details,
         ..context
     };
-    let wants_problem = surface.options.has_problem_json
-        && framing::preference(context.headers, problem::MEDIA_TYPE).is_named();
-    match wants_problem {
+    match surface.options.has_problem_json && problem::is_wanted(context.headers) {
         true => problem::render(fault, context),
         false => surface.options.errors.render(fault, context),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tonic::Code;
 
 use crate::{
@@ -96,6 +96,28 @@ pub(super) fn too_large(limit: usize) -> Box<Fault> {
         StatusCode::PAYLOAD_TOO_LARGE,
         "BODY_TOO_LARGE",
         message,
+    ))
+}
+
+/// What a listener adds to a request, or what a proxy in front of it did; each is not counted once.
+const ADDED: [&str; 3] = ["x-request-id", "x-forwarded-for", "x-forwarded-proto"];
+
+/// A request with more header fields than `limit`.
+pub(crate) fn too_many_headers(headers: &HeaderMap, limit: usize) -> Option<Box<Fault>> {
+    if headers.len() <= limit {
+        return None;
+    }
+    let added = ADDED.iter().filter(|name| headers.contains_key(**name));
+    (headers.len() - added.count() > limit).then(|| over_headers(limit))
+}
+
+#[cold]
+fn over_headers(limit: usize) -> Box<Fault> {
+    Box::new(Fault::gateway(
+        Code::ResourceExhausted,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "TOO_MANY_HEADERS",
+        format!("the request has more than {limit} headers"),
     ))
 }
 

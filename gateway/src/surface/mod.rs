@@ -43,6 +43,11 @@ impl Surface {
     pub fn name(&self) -> &str {
         &self.options.name
     }
+
+    /// Header fields that a request may have.
+    pub fn max_headers(&self) -> usize {
+        self.options.limits.max_headers
+    }
 }
 
 /// One route of one method.

@@ -79,6 +79,8 @@ pub struct Envelope {
 /// The most a request or a reply may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Header fields of a request, without those that a listener adds to it.
+    pub max_headers: usize,
     /// Bytes of a request body that becomes one message, decompressed. Of a stream, bytes of each message.
     pub max_body_bytes: usize,
     /// Bytes of one message of a reply, decompressed.
@@ -90,9 +92,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 MiB in, 64 MiB out, 30 s for a body, 5 minutes of silence.
+    /// 100 headers, 4 MiB in, 64 MiB out, 30 s for a body, 5 minutes of silence.
     fn default() -> Self {
         Self {
+            max_headers: 100,
             max_body_bytes: 4 << 20,
             max_reply_bytes: 64 << 20,
             body_timeout: Duration::from_secs(30),

@@ -1,7 +1,14 @@
 //! Requests that are no Connect, or not in order.
 
-use http::{Method, Request, StatusCode, Version};
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use prost_reflect::DescriptorPool;
+use pulpo_gateway::connect::{Connect, ConnectOptions, Methods};
+use serde_json::Value;
 use tonic::body::Body;
+use tower::ServiceExt;
 
 use crate::support::*;
 
@@ -11,7 +18,7 @@ async fn verbs_and_media_types_are_exact() {
     let reply = send(request).await;
     assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(reply.header("allow"), "GET, POST");
-    assert!(reply.body.is_empty());
+    assert_eq!(reply.json()["code"], "unknown");
 
     let cases = [
         (ECHO, "application/foo"),
@@ -28,7 +35,7 @@ async fn verbs_and_media_types_are_exact() {
             "{path} {content_type}"
         );
         assert!(reply.header("accept-post").contains("json"));
-        assert!(reply.body.is_empty());
+        assert_eq!(reply.json()["code"], "unknown");
     }
     let bare = Request::post(ECHO).body(full("{}")).unwrap();
     assert_eq!(send(bare).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -76,6 +83,52 @@ async fn both_ways_at_once_needs_http_2() {
     let request = post(CHAT, "application/connect+json").version(Version::HTTP_11);
     let reply = send(request.body(full("")).unwrap()).await;
     assert_eq!(reply.status, StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+    let told = reply.json();
+    assert_eq!(told["message"], "streams in both directions need HTTP/2");
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_there_is_not_implemented() {
+    let pool = DescriptorPool::decode(pulpo_gateway_echo::proto::DESCRIPTOR_SET).unwrap();
+    let services: Vec<_> = pool.services().collect();
+    let methods = Methods::compile(&pool, &services, ConnectOptions::default()).unwrap();
+    let nobody = tower::service_fn(|_: Request<Body>| async {
+        Ok::<_, Infallible>(Response::new(Body::empty()))
+    });
+    let request = post("/echo.v1.EchoService/Nothing", "application/json");
+    let connect = Connect::new(Arc::new(methods), nobody);
+    let reply = connect.oneshot(request.body(full("{}")).unwrap()).await;
+    let (parts, body) = reply.unwrap().into_parts();
+    assert_eq!(parts.status, StatusCode::NOT_FOUND);
+    assert_eq!(parts.headers["content-type"], "application/json");
+    let told: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(told["code"], "unimplemented");
+}
+
+#[tokio::test]
+async fn headers_are_counted_in_unary_calls_and_streams() {
+    let with = |path, content_type, count| {
+        let mut request = post(path, content_type);
+        for number in 1..count {
+            request = request.header("x-one", number);
+        }
+        request
+    };
+    let taken = with(ECHO, "application/json", 100).body(full("{}"));
+    assert_eq!(send(taken.unwrap()).await.status, StatusCode::OK);
+    let refused = send(
+        with(ECHO, "application/json", 101)
+            .body(full("{}"))
+            .unwrap(),
+    )
+    .await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.json()["code"], "resource_exhausted");
+    let request = with(COUNT, "application/connect+json", 101);
+    let refused = send(request.body(full(envelope(0, b"{}"))).unwrap()).await;
+    let (messages, end) = refused.stream();
+    assert!(messages.is_empty());
+    assert_eq!(end["error"]["code"], "resource_exhausted");
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ pub(crate) async fn gateway(pool: &DescriptorPool) -> SocketAddr {
         let (rest, grpc) = (rest.clone(), grpc.clone());
         async move {
             match listen::is_grpc(request.headers()) {
-                true => match listen::grpc_refusal(&request) {
+                true => match listen::grpc_refusal(&request, 100) {
                     Some(refusal) => Ok(refusal),
                     None => grpc.oneshot(request).await,
                 },

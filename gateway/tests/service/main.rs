@@ -4,6 +4,7 @@
 
 mod details;
 mod gzip;
+mod limits;
 mod server;
 mod unmatched;
 

@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use pulpo_gateway::{
     connect::Methods,
     fault::{ErrorContext, ErrorFormat, Fault},
     listen::cors,
     openapi::pages::Pages,
+    problem,
     surface::{Surface, SurfaceHandle},
 };
 use tonic::{Code, body::Body};
@@ -21,6 +22,7 @@ use crate::{
     descriptors::{Files, map_unmapped},
     errors::Errors,
     metrics::{Metrics, Route},
+    reload::MISSING_RETRY,
     upstream::Upstream,
 };
 
@@ -41,6 +43,8 @@ pub struct Site {
     pub default: Option<Upstream>,
     /// Which other origins may call it, if any.
     pub cors: Option<CorsLayer>,
+    /// Header fields of a request.
+    pub max_headers: usize,
     errors: Errors,
     has_auto_mapping: bool,
 }
@@ -76,6 +80,7 @@ impl Site {
             rpcs: HashMap::default(),
             default,
             cors: (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins, [])),
+            max_headers: config.max_headers,
             errors: Errors::new(config.errors),
             has_auto_mapping: config.auto_mapping,
         };
@@ -180,37 +185,20 @@ impl Site {
     }
 
     /// The answer while descriptors are missing.
+    #[cold]
     pub fn unavailable<B>(&self, request: &Request<B>) -> Response<Body> {
-        let fault = Fault::gateway(
+        let mut fault = Fault::gateway(
             Code::Unavailable,
             StatusCode::SERVICE_UNAVAILABLE,
             "NO_DESCRIPTORS",
             "the gateway does not know yet what it serves; try again",
         );
-        self.refuse(
-            &fault,
-            request.method(),
-            request.uri().path(),
-            request.headers(),
-        )
-    }
-
-    fn refuse(
-        &self,
-        fault: &Fault,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Response<Body> {
-        let context = ErrorContext::new(method, path, headers);
-        let rendered = self.errors.render(fault, context);
-        let body = Body::new(http_body_util::Full::from(rendered.body));
-        let mut response = Response::new(body);
-        *response.status_mut() = rendered.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, rendered.content_type);
-        headers.insert(header::RETRY_AFTER, header::HeaderValue::from(1));
-        response
+        fault.retry_after = Some(MISSING_RETRY);
+        let context = ErrorContext::of(request);
+        match problem::is_wanted(request.headers()) {
+            true => problem::refusal(&fault, context),
+            false => self.errors.render(&fault, context).into_response(&fault),
+        }
     }
 }
 

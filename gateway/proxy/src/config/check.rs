@@ -69,6 +69,7 @@ impl Config {
         let rules = surface.headers.rules().err().into_iter().flatten();
         faults.extend(rules.map(|fault| format!("surface {name}: headers: {fault}")));
         for (key, value) in [
+            ("max_headers", surface.max_headers as u64),
             ("max_body_bytes", surface.max_body_bytes as u64),
             ("max_reply_bytes", surface.max_reply_bytes as u64),
             ("body_timeout_ms", surface.body_timeout_ms),

@@ -36,6 +36,8 @@ pub struct Surface {
     pub errors: ErrorBody,
     /// Whether a `google.rpc.DebugInfo` among the details of an error is shown.
     pub debug_details: bool,
+    /// Header fields of a request.
+    pub max_headers: usize,
     /// Bytes of a request body that becomes one message, decompressed; of a stream, of each message.
     pub max_body_bytes: usize,
     /// Bytes of one message of a reply, decompressed.
@@ -80,6 +82,7 @@ impl Default for Surface {
             forms: false,
             errors: ErrorBody::default(),
             debug_details: false,
+            max_headers: limits.max_headers,
             max_body_bytes: limits.max_body_bytes,
             max_reply_bytes: limits.max_reply_bytes,
             body_timeout_ms: milliseconds(limits.body_timeout),
@@ -102,6 +105,7 @@ impl Surface {
     /// The most requests and replies may hold.
     pub fn limits(&self) -> Limits {
         Limits {
+            max_headers: self.max_headers,
             max_body_bytes: self.max_body_bytes,
             max_reply_bytes: self.max_reply_bytes,
             body_timeout: Duration::from_millis(self.body_timeout_ms),

@@ -78,9 +78,15 @@ impl Gateway {
 
     /// What the admin listener says.
     pub(crate) async fn admin(&self, path: &str) -> String {
-        let url = format!("http://{}{path}", self.admin.unwrap());
-        let reply = self.client.get(url).send().await.unwrap();
+        let reply = self.ask_admin("GET", path).await;
         reply.text().await.unwrap()
+    }
+
+    /// What the admin listener answers.
+    pub(crate) async fn ask_admin(&self, method: &str, path: &str) -> reqwest::Response {
+        let url = format!("http://{}{path}", self.admin.unwrap());
+        let request = self.client.request(method.parse().unwrap(), url);
+        request.send().await.unwrap()
     }
 
     pub(crate) async fn metrics(&self) -> String {

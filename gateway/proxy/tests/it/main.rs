@@ -16,6 +16,7 @@ mod gzip;
 mod outage;
 mod program;
 mod refresh;
+mod refused;
 mod reload;
 mod rest;
 mod seen;

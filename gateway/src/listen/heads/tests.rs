@@ -11,6 +11,7 @@ use super::*;
 use crate::listen::serve;
 
 const LIMITS: Limits = Limits {
+    max_headers: 100,
     header_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(75),
     stall_timeout: Duration::from_secs(30),
