@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pulpo_gateway::{
-    openapi::{self, Credential, Description, pages::Pages},
+    openapi::{self, Credential, Description, Security, pages::Pages},
     surface::Surface,
 };
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ fn description(name: SurfaceName) -> Description {
         text: COMMON.to_owned(),
         error_schema,
         credentials: credentials(),
+        security: Security::default(),
     }
 }
 

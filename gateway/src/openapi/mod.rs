@@ -59,6 +59,17 @@ pub struct Description {
     pub error_schema: Value,
     /// The credentials that access rules name.
     pub credentials: Vec<Credential>,
+    /// What is needed where no access rule says so.
+    pub security: Security,
+}
+
+/// What the methods of a surface ask of their callers that have no access rule.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// Security Scheme Objects by name.
+    pub schemes: Map<String, Value>,
+    /// Security Requirement Objects, any one of which is enough; none where nothing is known of them.
+    pub requirements: Vec<Value>,
 }
 
 /// A credential of an access rule as a client presents it.
@@ -120,7 +131,8 @@ pub fn document(
         schemes,
         ..
     } = operations;
-    let security = security::schemes(&description.credentials, &schemes);
+    let mut security = security::schemes(&description.credentials, &schemes);
+    security.extend(description.security.schemes.clone());
     let mut document = json!({
         "openapi": OPENAPI_VERSION,
         "info": {
@@ -137,6 +149,10 @@ pub fn document(
             "securitySchemes": security,
         },
     });
+    let requirements = &description.security.requirements;
+    if !requirements.is_empty() {
+        document["security"] = json!(requirements);
+    }
     prune(&mut document);
     document
 }

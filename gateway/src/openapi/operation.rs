@@ -83,7 +83,8 @@ impl Operations<'_> {
             put("requestBody", body);
         }
         put("responses", self.responses(route, traits));
-        if let Some(access) = access {
+        let told = access.filter(|a| !a.needs_credential || !a.requirements.is_empty());
+        if let Some(access) = told {
             for requirement in access.requirements.iter().filter_map(Value::as_object) {
                 self.schemes.extend(requirement.keys().cloned());
             }
@@ -107,8 +108,18 @@ impl Operations<'_> {
             has_json_body: has_body && !is_raw,
             has_path_parameters: path.parameters().next().is_some(),
             is_change: !matches!(route.http.to_string().as_str(), "GET" | "HEAD"),
-            needs_credential: access.is_some_and(|access| !access.requirements.is_empty()),
+            needs_credential: self.needs_credential(access),
             replies_json: route.endpoint.output.raw.is_none(),
+        }
+    }
+
+    /// Where no access rule says it, the document as a whole does: `{}` among its requirements is nothing.
+    fn needs_credential(&self, access: Option<&security::Access>) -> bool {
+        let general = &self.description.security.requirements;
+        let is_nothing = |requirement: &Value| requirement.as_object().is_none_or(Map::is_empty);
+        match access {
+            Some(access) => access.needs_credential,
+            None => !general.is_empty() && !general.iter().any(is_nothing),
         }
     }
 

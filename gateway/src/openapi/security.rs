@@ -9,7 +9,10 @@ use crate::surface::{list, string};
 /// What a method asks of its caller.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Access {
-    /// Security requirements, any one of which is enough; empty where everyone may call.
+    /// Whether not everyone may call.
+    pub(super) needs_credential: bool,
+    /// Security requirements, any one of which is enough; empty where everyone may call, and where no credential is known
+    /// that the rule names.
     pub(super) requirements: Vec<Value>,
     /// The permission the credential must carry; may be empty.
     pub(super) permission: String,
@@ -46,6 +49,7 @@ pub(super) fn access(
         .map(|credential| json!({ credential.name: scopes }))
         .collect();
     Some(Access {
+        needs_credential: true,
         requirements,
         permission,
     })

@@ -147,7 +147,16 @@ fn credentials_are_those_of_the_access_rule() {
         .unwrap();
     assert_eq!(
         schemes.keys().collect::<Vec<_>>(),
-        ["tenantKey", "tenantKeyHeader", "accessKey"]
+        [
+            "tenantKey",
+            "tenantKeyHeader",
+            "accessKey",
+            // What is needed elsewhere.
+            "basic",
+            "session",
+            "company",
+            "signIn"
+        ]
     );
 }
 

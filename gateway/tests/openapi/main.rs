@@ -4,4 +4,5 @@
 
 mod agreement;
 mod document;
+mod security;
 mod support;

@@ -7,7 +7,7 @@ use jsonschema::Validator;
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use pulpo_gateway::{
     fault::{ErrorContext, ErrorFormat, ErrorReply, Fault},
-    openapi::{self, Credential, Description},
+    openapi::{self, Credential, Description, Security},
     profile::{Absent, Enums, Integers, JsonProfile, Names, TimestampDigits, Unknown},
     surface::{Envelope, Surface, SurfaceOptions},
 };
@@ -106,8 +106,36 @@ pub(crate) fn document(surface: &Surface) -> Value {
                 scheme: bearer,
             },
         ],
+        security: security(),
     };
     openapi::document(surface, &POOL, &services(), &description)
+}
+
+/// What methods without an access rule ask for: a scheme of every kind.
+fn security() -> Security {
+    let scopes = json!({ "books.read": "See the books." });
+    let flow = json!({
+        "authorizationUrl": "https://id.example/authorize",
+        "tokenUrl": "https://id.example/token",
+        "scopes": scopes,
+    });
+    let schemes = json!({
+        "basic": { "type": "http", "scheme": "basic" },
+        "session": { "type": "apiKey", "in": "cookie", "name": "session" },
+        "company": {
+            "type": "openIdConnect",
+            "openIdConnectUrl": "https://id.example/.well-known/openid-configuration",
+        },
+        "signIn": { "type": "oauth2", "flows": { "authorizationCode": flow } },
+    });
+    Security {
+        schemes: schemes.as_object().unwrap().clone(),
+        requirements: vec![
+            json!({ "signIn": ["books.read"] }),
+            json!({ "company": [], "session": [] }),
+            json!({ "basic": [] }),
+        ],
+    }
 }
 
 /// Profiles that differ in everything a profile can say.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use pulpo_gateway::{
-    openapi::{Description, document, pages::Pages},
+    openapi::{Description, Security, document, pages::Pages},
     surface::Surface,
 };
+use serde_json::json;
 
 use crate::{config, errors::Errors};
 
@@ -26,6 +27,10 @@ pub(super) fn pages(
         text: config.docs.text.clone(),
         error_schema: Errors::new(config.errors).schema(),
         credentials: Vec::new(),
+        security: Security {
+            schemes: config.docs.security_schemes.clone().into_iter().collect(),
+            requirements: config.docs.security.iter().map(|r| json!(r)).collect(),
+        },
     };
     let (described, pool) = (surface.clone(), pool.clone());
     Some(Pages::new(surface, move || {

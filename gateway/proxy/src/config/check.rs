@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Config, Surface, Upstream};
+use super::{Config, Surface, Upstream, security};
 use crate::upstream::Origin;
 
 impl Config {
@@ -66,6 +66,13 @@ impl Config {
                 faults.push(format!("surface {name}: {origin} is no origin"));
             }
         }
+        let docs = &surface.docs;
+        let security = security::faults(&docs.security_schemes, &docs.security);
+        faults.extend(
+            security
+                .iter()
+                .map(|fault| format!("surface {name}: {fault}")),
+        );
         let rules = surface.headers.rules().err().into_iter().flatten();
         faults.extend(rules.map(|fault| format!("surface {name}: headers: {fault}")));
         for (key, value) in [

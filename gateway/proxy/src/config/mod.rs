@@ -5,6 +5,7 @@
 
 mod check;
 mod json;
+mod security;
 mod surface;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use json::Json;
+pub use security::{Requirement, Schemes};
 pub use surface::{Docs, ErrorBody, Headers, StreamTimes, Surface};
 
 /// All of it.

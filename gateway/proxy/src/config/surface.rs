@@ -8,7 +8,10 @@ use pulpo_gateway::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Json;
+use super::{
+    Json,
+    security::{Requirement, Schemes},
+};
 
 /// A surface: some services as REST, Connect, gRPC and gRPC-Web.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -145,6 +148,10 @@ pub struct Docs {
     pub version: String,
     /// What the API is for, in CommonMark.
     pub text: String,
+    /// How callers tell who they are: OpenAPI's Security Scheme Objects by name.
+    pub security_schemes: Schemes,
+    /// Which of them a call needs: any one of these requirements is enough.
+    pub security: Vec<Requirement>,
 }
 
 impl Default for Docs {
@@ -154,6 +161,8 @@ impl Default for Docs {
             title: None,
             version: "1".to_owned(),
             text: String::new(),
+            security_schemes: Schemes::new(),
+            security: Vec::new(),
         }
     }
 }

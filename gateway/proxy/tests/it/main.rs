@@ -19,6 +19,7 @@ mod refresh;
 mod refused;
 mod reload;
 mod rest;
+mod security;
 mod seen;
 mod slow;
 mod tls;
