@@ -51,7 +51,7 @@ pub(crate) fn bare_head(
     if headers.len() > 4 {
         metadata.reserve(headers.len() + 4);
     }
-    let copied = rules.copy(headers, metadata);
+    let copied = rules.copy_request(headers, metadata);
     if let Some(timeout) = timeout {
         metadata.insert(GRPC_TIMEOUT, to_grpc_timeout(timeout));
     }

@@ -33,4 +33,5 @@ pub mod services;
 pub mod surface;
 pub mod template;
 pub mod tonic_codec;
+pub mod trace;
 mod wire;

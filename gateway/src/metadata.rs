@@ -9,6 +9,8 @@ use base64::{
 use foldhash::fast::RandomState;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::trace::{self, TRACEPARENT, TRACESTATE};
+
 /// Padded or not, as gRPC over HTTP/2 allows for `-bin` metadata.
 const BINARY: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -141,6 +143,29 @@ impl PassList {
         self.each(from, |name, value| {
             to.append(name.clone(), value.clone());
         })
+    }
+
+    /// Copies what passes of a request. A `traceparent` that is none, or not the only one, stays behind with its `tracestate`:
+    /// whoever is behind begins a trace of its own.
+    pub(crate) fn copy_request(
+        &self,
+        from: &HeaderMap,
+        to: &mut HeaderMap,
+    ) -> Result<(), HeaderName> {
+        let mut is_untraceable = false;
+        let copied = self.each(from, |name, value| {
+            // Most names are not even as long.
+            let is_parent =
+                name.as_str().len() == TRACEPARENT.as_str().len() && *name == TRACEPARENT;
+            let is_second = is_parent && to.contains_key(name);
+            is_untraceable |= is_second || (is_parent && !trace::is_valid(value));
+            to.append(name.clone(), value.clone());
+        });
+        if is_untraceable {
+            to.remove(TRACEPARENT);
+            to.remove(TRACESTATE);
+        }
+        copied
     }
 
     /// Visits what passes, under the name it passes with. Answers as [`Self::copy`] does.

@@ -35,6 +35,9 @@ pub struct Line<'a> {
     pub duration_ms: f64,
     /// Its id.
     pub request_id: &'a str,
+    /// The trace it is part of, if its client told one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<&'a str>,
 }
 
 impl AccessLog {
@@ -64,7 +67,7 @@ impl AccessLog {
 /// A path cannot break a line: control characters never get through the parser of a request's head.
 fn human(line: &Line<'_>) -> String {
     format!(
-        "{} {} {} {} {} {}B {:.1}ms {} {}",
+        "{} {} {} {} {} {}B {:.1}ms {} {} {}",
         line.time,
         line.client,
         line.method,
@@ -74,5 +77,6 @@ fn human(line: &Line<'_>) -> String {
         line.duration_ms,
         line.route.unwrap_or("-"),
         line.request_id,
+        line.trace_id.unwrap_or("-"),
     )
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use http::{HeaderValue, Method};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use pulpo_gateway::trace::trace_id;
 use tonic::{Status, body::Body};
 
 use crate::{
@@ -50,6 +51,7 @@ struct Entry {
     client: IpAddr,
     path: String,
     id: HeaderValue,
+    trace: Option<String>,
 }
 
 impl Record {
@@ -67,6 +69,7 @@ impl Record {
                 client,
                 path: request.uri().path().to_owned(),
                 id: id.clone(),
+                trace: trace_id(request.headers()).map(str::to_owned),
             })
         });
         Arc::new(Self {
@@ -111,6 +114,7 @@ impl Drop for Record {
                 bytes: self.bytes.load(Ordering::Relaxed),
                 duration_ms: seconds * 1000.0,
                 request_id: entry.id.to_str().unwrap_or_default(),
+                trace_id: entry.trace.as_deref(),
             });
         }
     }
