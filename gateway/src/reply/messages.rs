@@ -35,8 +35,8 @@ enum End {
     Told,
     /// The body has ended well.
     Well(Option<HeaderMap>),
-    /// The fault has been given out.
-    Badly,
+    /// The fault has been given out; with the trailers that told it, if they did.
+    Badly(Option<HeaderMap>),
 }
 
 impl Messages {
@@ -81,7 +81,7 @@ impl Messages {
             return polled;
         };
         ready!(deadline.as_mut().poll(cx));
-        self.end = End::Badly;
+        self.end = End::Badly(None);
         Poll::Ready(Err(deadline_exceeded()))
     }
 
@@ -95,7 +95,7 @@ impl Messages {
             match self.end {
                 End::Open | End::Told => {}
                 End::Well(_) => return Poll::Ready(Ok(None)),
-                End::Badly => return Poll::Ready(Err(ended_without_status())),
+                End::Badly(_) => return Poll::Ready(Err(ended_without_status())),
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -120,7 +120,8 @@ impl Messages {
         match outcome(&trailers) {
             Some(Err(status)) => {
                 let fault = told(&self.faults, &status);
-                Err(self.fail(fault))
+                self.end = End::Badly(Some(trailers));
+                Err(fault)
             }
             Some(Ok(())) => match self.deframer.finish() {
                 Ok(()) => {
@@ -134,7 +135,7 @@ impl Messages {
     }
 
     fn fail(&mut self, fault: Box<Fault>) -> Box<Fault> {
-        self.end = End::Badly;
+        self.end = End::Badly(None);
         fault
     }
 
@@ -143,20 +144,22 @@ impl Messages {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// The one message of a unary reply, and its trailers.
-    pub(crate) async fn only(mut self) -> Result<(Bytes, Option<HeaderMap>), Box<Fault>> {
-        let first = self.next().await?;
-        match (first, self.next().await?) {
-            (Some(message), None) => Ok((message, self.into_trailers())),
-            (Some(_), Some(_)) => Err(super::broken("the reply has more than one message")),
-            (None, _) => Err(super::broken("the reply has no message")),
-        }
+    /// The one message of a unary reply, and the trailers it ended with, well or not.
+    pub(crate) async fn only(mut self) -> (Result<Bytes, Box<Fault>>, Option<HeaderMap>) {
+        let message = self.one().await;
+        let trailers = match self.end {
+            End::Well(trailers) | End::Badly(trailers) => trailers,
+            End::Open | End::Told => None,
+        };
+        (message, trailers)
     }
 
-    fn into_trailers(self) -> Option<HeaderMap> {
-        match self.end {
-            End::Well(trailers) => trailers,
-            _ => None,
+    async fn one(&mut self) -> Result<Bytes, Box<Fault>> {
+        let first = self.next().await?;
+        match (first, self.next().await?) {
+            (Some(message), None) => Ok(message),
+            (Some(_), Some(_)) => Err(super::broken("the reply has more than one message")),
+            (None, _) => Err(super::broken("the reply has no message")),
         }
     }
 }

@@ -64,19 +64,16 @@ fn limit(call: &Call<'_>) -> usize {
 
 async fn framed(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
     let (mut parts, messages) = Messages::new(response, limit(call), call.faults.clone(), None);
-    let outcome = match messages {
+    let (message, trailers) = match messages {
         Ok(messages) => messages.only().await,
-        Err(fault) => Err(fault),
+        Err(fault) => (Err(fault), None),
     };
-    let message = outcome.map(|(message, trailers)| {
-        // A unary reply has no trailers over HTTP/1.1 that anybody reads: they are headers.
-        for (name, value) in trailers.iter().flatten() {
-            if *name != Status::GRPC_STATUS {
-                parts.headers.append(name.clone(), value.clone());
-            }
+    // A unary reply has no trailers over HTTP/1.1 that anybody reads: they are headers.
+    for (name, value) in trailers.iter().flatten() {
+        if *name != Status::GRPC_STATUS {
+            parts.headers.append(name.clone(), value.clone());
         }
-        message
-    });
+    }
     finish(call, parts.headers, message)
 }
 

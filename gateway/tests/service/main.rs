@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod details;
+mod ends;
 mod gzip;
 mod limits;
 mod server;

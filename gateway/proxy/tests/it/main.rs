@@ -13,6 +13,7 @@ mod gateway;
 mod gathered;
 mod grpc;
 mod gzip;
+mod log;
 mod outage;
 mod program;
 mod refresh;

@@ -15,13 +15,13 @@ use crate::upstream::{Reflection, Upstream, compiled, descriptor_set};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pulpo-gateway");
 
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     log: Lines<BufReader<ChildStderr>>,
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
             .env("NO_COLOR", "1")
@@ -45,6 +45,13 @@ impl Running {
         }
     }
 
+    /// The address of the first listener.
+    pub(crate) async fn listens(&mut self) -> String {
+        let line = self.says("listening").await;
+        let address = line.split("address=").nth(1).unwrap();
+        address.split(' ').next().unwrap().to_owned()
+    }
+
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
         kill(Pid::from_raw(id), signal).unwrap();
@@ -65,9 +72,7 @@ async fn it_serves_reads_again_on_hangup_and_ends_on_terminate() {
     file.write_all(config.as_bytes()).unwrap();
     let path = file.path().to_str().unwrap();
     let mut running = Running::start(&["--config", path, "--listen", "127.0.0.1:0"]);
-    let line = running.says("listening").await;
-    let address = line.split("address=").nth(1).unwrap();
-    let address = address.split(' ').next().unwrap().to_owned();
+    let address = running.listens().await;
     let get = async |path: &str| {
         reqwest::get(format!("http://{address}{path}"))
             .await
