@@ -195,6 +195,7 @@ fn limits(http: &Http) -> listen::Limits {
         idle_timeout: Duration::from_millis(http.idle_timeout_ms),
         // As long for taking an answer as for sending a body.
         stall_timeout: Duration::from_millis(http.body_timeout_ms),
+        ..listen::Limits::default()
     }
 }
 
