@@ -1,18 +1,22 @@
 //! What streams take in memory: one of a gibibyte, and ten thousand that are silent.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     process::Command,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
 
 use super::{
     Options,
     process::{Process, free_address},
 };
+use crate::proto::DESCRIPTOR_SET;
 
 /// The most memory the download may take above idle, in KiB.
 const DOWNLOAD_LIMIT_KIB: f64 = 4.0 * 1024.0;
@@ -31,53 +35,136 @@ pub(crate) struct Figure {
     pub(crate) limit_kib: Option<f64>,
 }
 
-/// Measures both with the gateway in process, and the silent streams with the handlers written by hand too.
+/// A server that is measured. What it needs beside it is not.
+struct Measured {
+    process: Process,
+    address: SocketAddr,
+    _upstream: Option<Process>,
+    _folder: TempDir,
+}
+
+/// Measures both with the gateway in process and with the program, and the silent streams with the handlers written by
+/// hand too.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
-    let (_keep, gateway, address) = server(options, "in-process")?;
-    let download = download(&gateway, address)?;
-    drop(gateway);
-    let (_keep, gateway, address) = server(options, "in-process")?;
-    let silent = silent_streams(&gateway, address)?;
-    drop(gateway);
-    let (_keep, by_hand, address) = server(options, "by-hand")?;
-    let silent_by_hand = silent_streams(&by_hand, address)?;
+    // Each in a process that has done nothing before.
+    let own = |kind| Measured::own(options, kind);
+    let proxy = || Measured::proxy(options);
+    let told = |name, kib, limit_kib| Figure {
+        name,
+        kib,
+        limit_kib,
+    };
+    let (download_limit, stream_limit) = (Some(DOWNLOAD_LIMIT_KIB), Some(STREAM_LIMIT_KIB));
     Ok(vec![
-        Figure {
-            name: "a download of 1 GiB as HttpBody messages, above idle",
-            kib: download,
-            limit_kib: Some(DOWNLOAD_LIMIT_KIB),
-        },
-        Figure {
-            name: "each of 10,000 silent streams of server-sent events",
-            kib: silent,
-            limit_kib: Some(STREAM_LIMIT_KIB),
-        },
-        Figure {
-            name: "the same by hand",
-            kib: silent_by_hand,
-            limit_kib: None,
-        },
+        told(
+            "a download of 1 GiB as HttpBody messages, above idle",
+            own("in-process")?.download()?,
+            download_limit,
+        ),
+        told(
+            "the same through the program",
+            proxy()?.download()?,
+            download_limit,
+        ),
+        told(
+            "each of 10,000 silent streams of server-sent events",
+            own("in-process")?.silent_streams()?,
+            stream_limit,
+        ),
+        told(
+            "the same through the program",
+            proxy()?.silent_streams()?,
+            stream_limit,
+        ),
+        told("the same by hand", own("by-hand")?.silent_streams()?, None),
     ])
 }
 
-fn server(options: &Options, kind: &str) -> Result<(tempfile::TempDir, Process, SocketAddr)> {
-    let (folder, address) = (tempfile::tempdir()?, free_address()?);
-    let program = std::env::current_exe()?;
-    let arguments = ["serve", kind, &address.to_string()];
-    let log = folder.path().join("log");
-    let mut process = Process::start(options.server_core, &program, &arguments, &log)?;
-    process.wait_for(address)?;
-    Ok((folder, process, address))
+impl Measured {
+    /// One of this program's own servers.
+    fn own(options: &Options, kind: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (process, address) = serve(options, kind, folder.path())?;
+        Ok(Self {
+            process,
+            address,
+            _upstream: None,
+            _folder: folder,
+        })
+    }
+
+    /// The program in front of the gRPC service.
+    fn proxy(options: &Options) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (upstream, grpc) = serve(options, "grpc", folder.path())?;
+        let address = free_address()?;
+        let config = folder.path().join("gateway.toml");
+        fs::write(&config, proxy_config(folder.path(), address, grpc)?)?;
+        let program = std::env::current_exe()?.with_file_name("pulpo-gateway");
+        let arguments = ["--config", &config.to_string_lossy()];
+        let log = folder.path().join("proxy");
+        let mut process = Process::start(options.server_core, &program, &arguments, &log)?;
+        process.wait_for(address)?;
+        Ok(Self {
+            process,
+            address,
+            _upstream: Some(upstream),
+            _folder: folder,
+        })
+    }
+
+    /// The most memory there was during the download less what there was before, in KiB.
+    fn download(&self) -> Result<f64> {
+        fetch(self.address, 1)?;
+        std::thread::sleep(PAUSE);
+        let idle = self.process.resident_kib()?;
+        self.process.forget_peak()?;
+        fetch(self.address, DOWNLOAD_BYTES)?;
+        Ok(self.process.peak_kib()? as f64 - idle as f64)
+    }
+
+    /// Memory for each stream, in KiB.
+    fn silent_streams(&self) -> Result<f64> {
+        let first = open_stream(self.address)?;
+        std::thread::sleep(PAUSE);
+        let idle = self.process.resident_kib()?;
+        let streams: Vec<TcpStream> = (0..STREAMS)
+            .map(|n| open_stream(self.address).with_context(|| format!("stream {n} (ulimit -n?)")))
+            .collect::<Result<_>>()?;
+        std::thread::sleep(PAUSE);
+        let full = self.process.resident_kib()?;
+        drop((first, streams));
+        Ok((full as f64 - idle as f64) / STREAMS as f64)
+    }
 }
 
-/// The most memory there was during the download less what there was before, in KiB.
-fn download(server: &Process, address: SocketAddr) -> Result<f64> {
-    fetch(address, 1)?;
-    std::thread::sleep(PAUSE);
-    let idle = server.resident_kib()?;
-    server.forget_peak()?;
-    fetch(address, DOWNLOAD_BYTES)?;
-    Ok(server.peak_kib()? as f64 - idle as f64)
+fn serve(options: &Options, kind: &str, folder: &Path) -> Result<(Process, SocketAddr)> {
+    let address = free_address()?;
+    let program = std::env::current_exe()?;
+    let arguments = ["serve", kind, &address.to_string()];
+    let log = folder.join(kind);
+    let mut process = Process::start(options.server_core, &program, &arguments, &log)?;
+    process.wait_for(address)?;
+    Ok((process, address))
+}
+
+/// Room for all the streams: tonic's server takes 200 on a connection.
+fn proxy_config(folder: &Path, address: SocketAddr, grpc: SocketAddr) -> Result<String> {
+    let set = folder.join("descriptor.bin");
+    fs::write(&set, DESCRIPTOR_SET)?;
+    Ok(format!(
+        "server = {{max_connections = {most}}}\n\
+         listener = [{{name = \"main\", address = \"{address}\"}}]\n\
+         surface = [{{name = \"bench\"}}]\n\
+         [[upstream]]\n\
+         name = \"bench\"\n\
+         url = \"http://{grpc}\"\n\
+         descriptor_set = {set:?}\n\
+         connections = {connections}\n\
+         max_in_flight = {most}\n",
+        most = 2 * STREAMS,
+        connections = STREAMS / 200 + 10,
+    ))
 }
 
 fn fetch(address: SocketAddr, bytes: u64) -> Result<()> {
@@ -99,20 +186,6 @@ fn fetch(address: SocketAddr, bytes: u64) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
-}
-
-/// Memory for each stream, in KiB.
-fn silent_streams(server: &Process, address: SocketAddr) -> Result<f64> {
-    let first = open_stream(address)?;
-    std::thread::sleep(PAUSE);
-    let idle = server.resident_kib()?;
-    let streams: Vec<TcpStream> = (0..STREAMS)
-        .map(|n| open_stream(address).with_context(|| format!("stream {n} (ulimit -n?)")))
-        .collect::<Result<_>>()?;
-    std::thread::sleep(PAUSE);
-    let full = server.resident_kib()?;
-    drop((first, streams));
-    Ok((full as f64 - idle as f64) / STREAMS as f64)
 }
 
 /// Opens a stream and reads its first event.
