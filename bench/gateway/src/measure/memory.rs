@@ -148,7 +148,7 @@ fn serve(options: &Options, kind: &str, folder: &Path) -> Result<(Process, Socke
     Ok((process, address))
 }
 
-/// Room for all the streams: tonic's server takes 200 on a connection.
+/// Room for all the streams.
 fn proxy_config(folder: &Path, address: SocketAddr, grpc: SocketAddr) -> Result<String> {
     let set = folder.join("descriptor.bin");
     fs::write(&set, DESCRIPTOR_SET)?;
@@ -160,10 +160,8 @@ fn proxy_config(folder: &Path, address: SocketAddr, grpc: SocketAddr) -> Result<
          name = \"bench\"\n\
          url = \"http://{grpc}\"\n\
          descriptor_set = {set:?}\n\
-         connections = {connections}\n\
          max_in_flight = {most}\n",
         most = 2 * STREAMS,
-        connections = STREAMS / 200 + 10,
     ))
 }
 
