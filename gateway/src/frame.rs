@@ -12,8 +12,9 @@ pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encod
 /// Compression flag and length.
 pub(crate) const FRAME_HEADER: usize = 5;
 
-/// A partial frame's buffer grows with what has arrived, not with what its header claims.
-const FIRST_RESERVE: usize = 16 * 1024;
+/// A partial frame's buffer has room for what has arrived this many times over, however much its header claims: usual
+/// messages find it whole and are copied once.
+const ROOM: usize = 8;
 
 /// Room for the header of a message frame; [`finish_frame`] fills it in.
 pub(crate) fn start_frame(capacity: usize) -> Vec<u8> {
@@ -131,8 +132,10 @@ impl Deframer {
         };
         let (flag, length) = self.header(*header)?;
         let whole = FRAME_HEADER + length;
-        if self.partial.len() == FRAME_HEADER {
-            self.partial.reserve(length.min(FIRST_RESERVE));
+        let arrived = self.partial.len() + self.current.len();
+        if self.partial.capacity() < whole.min(arrived) {
+            let room = whole.min(arrived.saturating_mul(ROOM));
+            self.partial.reserve(room - self.partial.len());
         }
         self.take(whole);
         if self.partial.len() < whole {
@@ -241,6 +244,21 @@ mod tests {
             assert_eq!(found, messages, "pieces of {size}");
             assert_eq!(deframer.finish(), Ok(()));
         }
+    }
+
+    #[test]
+    fn room_is_made_by_what_has_come_and_not_by_what_is_claimed() {
+        let mut claimed = vec![0];
+        claimed.extend((1_u32 << 30).to_be_bytes());
+        claimed.extend([7; 1000]);
+        let mut deframer = Deframer::new(1 << 30, false);
+        assert_eq!(all(&mut deframer, &claimed), Ok(vec![]));
+        let room = deframer.partial.capacity();
+        assert!(room <= ROOM * claimed.len(), "{room}");
+        let usual = framed(0, &[7; 4096]);
+        let mut deframer = Deframer::new(1 << 30, false);
+        assert_eq!(all(&mut deframer, &usual[..1024]), Ok(vec![]));
+        assert_eq!(deframer.partial.capacity(), usual.len());
     }
 
     #[test]
