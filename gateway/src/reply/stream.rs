@@ -103,6 +103,8 @@ struct Printer {
     keep_alive: Option<Pin<Box<Sleep>>>,
     encoder: Option<Encoder>,
     is_done: bool,
+    /// What bytes as they are break off with.
+    late: Option<Status>,
     /// How large the last piece was, to make room for the next.
     last_bytes: usize,
 }
@@ -147,6 +149,7 @@ impl Printer {
             keep_alive,
             encoder: None,
             is_done: false,
+            late: None,
             last_bytes: 0,
         };
         Ok((content_type, printer))
@@ -189,13 +192,17 @@ impl Printer {
         Poll::Ready(Some(Ok(out)))
     }
 
-    /// The next bytes that are sent as they are.
+    /// The next bytes that are sent as they are. What came before an error has its turn to be sent: a connection drops what it
+    /// holds when it is told of one.
     fn poll_raw(
         &mut self,
         place: RawPlace,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Status>>> {
         loop {
+            if let Some(status) = self.late.take() {
+                return Poll::Ready(Some(Err(status)));
+            }
             let next = match self.first.take() {
                 Some(first) => Ok(Some(first)),
                 None => std::task::ready!(self.messages.poll_next(cx)),
@@ -211,7 +218,11 @@ impl Printer {
                     return Poll::Ready(Some(self.encoded(data.to_vec())));
                 }
                 Ok(data) => return Poll::Ready(Some(Ok(data))),
-                Err(fault) => return Poll::Ready(Some(Err(fault.to_status()))),
+                Err(fault) => {
+                    self.late = Some(fault.to_status());
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
     }
