@@ -92,6 +92,8 @@ pub enum RouteFault {
         first: String,
         /// The template that came later.
         second: String,
+        /// The places of both among the routes.
+        places: [usize; 2],
     },
     /// More than [`MAX_ROUTES`].
     #[error("a surface has at most {MAX_ROUTES} routes, here are {count}")]
@@ -162,14 +164,14 @@ impl<T: Copy> Router<T> {
         }
         let mut faults = Vec::new();
         let mut parsed = Vec::with_capacity(routes.len());
-        for Route {
-            method,
-            template,
-            target,
-        } in routes
-        {
+        for (place, route) in routes.into_iter().enumerate() {
+            let Route {
+                method,
+                template,
+                target,
+            } = route;
             match Template::parse(&template) {
-                Ok(template) => parsed.push((method, template, target)),
+                Ok(template) => parsed.push((place, method, template, target)),
                 Err(fault) => faults.push(RouteFault::Template {
                     method,
                     template,
@@ -179,7 +181,7 @@ impl<T: Copy> Router<T> {
         }
         let mut verbs: Vec<Box<str>> = parsed
             .iter()
-            .filter_map(|(_, template, _)| template.verb().map(Into::into))
+            .filter_map(|(_, _, template, _)| template.verb().map(Into::into))
             .collect();
         verbs.sort_unstable();
         verbs.dedup();
@@ -192,11 +194,21 @@ impl<T: Copy> Router<T> {
             verbs,
         };
         let mut answers = Vec::with_capacity(parsed.len());
-        for (method, template, target) in parsed {
+        let mut places = Vec::with_capacity(parsed.len());
+        for (place, method, template, target) in parsed {
             let verb = router.verb(&template);
+            let second = template.text().to_owned();
             match router.insert(&method, verb, template, target) {
-                Ok(()) => answers.push((method, verb)),
-                Err(fault) => faults.push(fault),
+                Ok(()) => {
+                    answers.push((method, verb));
+                    places.push(place);
+                }
+                Err(other) => faults.push(RouteFault::Ambiguous {
+                    method,
+                    first: router.text(other),
+                    second,
+                    places: [places.get(other).copied().unwrap_or_default(), place],
+                }),
             }
         }
         if !faults.is_empty() {
@@ -221,27 +233,17 @@ impl<T: Copy> Router<T> {
         index.and_then(verb_number).unwrap_or(NO_VERB)
     }
 
+    /// Takes a route, or tells the place of the one that answers the same requests.
     fn insert(
         &mut self,
         method: &RouteMethod,
         verb: u16,
         template: Template,
         target: T,
-    ) -> Result<(), RouteFault> {
+    ) -> Result<(), usize> {
+        let segments = template.segments();
         self.trie
-            .insert(template.segments(), verb, method, self.routes.len())
-            .map_err(|other| {
-                let first = self
-                    .templates
-                    .get(other)
-                    .map(|other| other.text().to_owned())
-                    .unwrap_or_default();
-                RouteFault::Ambiguous {
-                    method: method.clone(),
-                    first,
-                    second: template.text().to_owned(),
-                }
-            })?;
+            .insert(segments, verb, method, self.routes.len())?;
         let own = Spans::of(&template);
         let known = self.spans.iter().position(|spans| *spans == own);
         let spans = known.unwrap_or_else(|| {
@@ -253,6 +255,11 @@ impl<T: Copy> Router<T> {
         self.routes.push(Compiled { target, spans });
         self.templates.push(template);
         Ok(())
+    }
+
+    fn text(&self, route: usize) -> String {
+        let template = self.templates.get(route);
+        template.map_or_else(String::new, |template| template.text().to_owned())
     }
 
     /// Finds the route for a method and a path. The path is that of the request target: percent-encoded, without query.

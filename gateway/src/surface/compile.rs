@@ -15,12 +15,24 @@ use crate::{
     fault::DetailTypes,
     framing::Framing,
     profile::Unknown,
-    router::{Route, RouteMethod, Router},
+    router::{Route, RouteFault, RouteMethod, Router},
     template::Template,
 };
 
 const HTTP_BODY: &str = "google.api.HttpBody";
 const FIELD_MASK: &str = "google.protobuf.FieldMask";
+
+/// A fault of the routes, and whose they are: two that want the same paths may be written alike.
+fn told(fault: &RouteFault, endpoints: &[Endpoint]) -> String {
+    let RouteFault::Ambiguous { places, .. } = fault else {
+        return fault.to_string();
+    };
+    let [first, second] = places.map(|place| {
+        let endpoint = endpoints.get(place);
+        endpoint.map_or("", |endpoint| endpoint.uri.path().trim_start_matches('/'))
+    });
+    format!("{fault}: {first} and {second}")
+}
 
 impl Surface {
     /// Compiles the routes of `services`. All faults are listed.
@@ -53,7 +65,7 @@ impl Surface {
         }
         let (endpoints, routes) = (compiler.endpoints, compiler.routes);
         let router = Router::new(routes).map_err(|more| {
-            faults.extend(more.iter().map(ToString::to_string));
+            faults.extend(more.iter().map(|fault| told(fault, &endpoints)));
             faults.clone()
         })?;
         let unmatched = options
