@@ -9,10 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{
-    Reason, RecvStream,
-    client::{ResponseFuture, SendRequest},
-};
+use h2::{Reason, RecvStream, client::ResponseFuture};
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
@@ -22,7 +19,7 @@ use tonic::{Code, Status, body::Body};
 use super::{
     Shared,
     pump::{Failure, Pump},
-    slot::Slot,
+    slot::{Place, Sender},
 };
 
 /// Headers that mean something to one HTTP/1.1 connection only; HTTP/2 forbids them (RFC 9113, section 8.2.2).
@@ -55,7 +52,7 @@ struct Reading {
 }
 
 struct Waiting {
-    opening: Pin<Box<dyn Future<Output = Option<SendRequest<Bytes>>> + Send>>,
+    opening: Pin<Box<dyn Future<Output = Option<Sender>> + Send>>,
     request: Option<(Outgoing, OwnedSemaphorePermit, TaskTracker)>,
 }
 
@@ -70,7 +67,7 @@ struct Outgoing {
 struct Sent {
     response: ResponseFuture,
     pump: Option<Pump>,
-    permit: Option<OwnedSemaphorePermit>,
+    held: Option<(OwnedSemaphorePermit, Place)>,
     tasks: TaskTracker,
 }
 
@@ -129,7 +126,7 @@ impl State {
         }
         let outgoing = Outgoing { parts, first, body };
         let tasks = shared.tasks.clone();
-        if let Some(sender) = shared.in_turn().find_map(Slot::sender) {
+        if let Some(sender) = shared.sender() {
             return Self::send(sender, outgoing, permit, tasks);
         }
         let Some(slot) = shared.in_turn().next() else {
@@ -142,18 +139,19 @@ impl State {
     }
 
     fn send(
-        mut sender: SendRequest<Bytes>,
+        sender: Sender,
         outgoing: Outgoing,
         permit: OwnedSemaphorePermit,
         tasks: TaskTracker,
     ) -> Self {
         let Outgoing { parts, first, body } = outgoing;
         let has_body = first.is_some() || !body.is_end_stream();
-        match sender.send_request(Request::from_parts(parts, ()), !has_body) {
+        let (mut requests, place) = sender.into_parts();
+        match requests.send_request(Request::from_parts(parts, ()), !has_body) {
             Ok((response, stream)) => Self::Sent(Sent {
                 response,
                 pump: has_body.then(|| Pump::new(first, body, stream)),
-                permit: Some(permit),
+                held: Some((permit, place)),
                 tasks,
             }),
             Err(error) => Self::Refused(broken(&error)),
@@ -229,7 +227,7 @@ impl Sent {
             stream,
             is_read: false,
             _sending: sending,
-            _permit: self.permit.take(),
+            _held: self.held.take(),
         };
         Response::from_parts(parts, Body::new(body))
     }
@@ -248,7 +246,7 @@ struct Reply {
     stream: RecvStream,
     is_read: bool,
     _sending: Option<AbortOnDrop>,
-    _permit: Option<OwnedSemaphorePermit>,
+    _held: Option<(OwnedSemaphorePermit, Place)>,
 }
 
 impl HttpBody for Reply {

@@ -32,7 +32,7 @@ use tower::Service;
 
 pub use call::Call;
 pub use dial::{Origin, OriginFault};
-use slot::Slot;
+use slot::{Sender, Slot};
 
 /// The limits of one upstream.
 #[derive(Clone, Debug)]
@@ -135,6 +135,18 @@ impl Shared {
             _ => self.next.fetch_add(1, Ordering::Relaxed),
         };
         (0..count).filter_map(move |i| self.slots.get(first.wrapping_add(i) % count))
+    }
+
+    /// The next open connection in turn that has room for a call; where none has, the next one.
+    fn sender(&self) -> Option<Sender> {
+        let mut full = None;
+        for sender in self.in_turn().filter_map(Slot::sender) {
+            if sender.has_room() {
+                return Some(sender);
+            }
+            full.get_or_insert(sender);
+        }
+        full
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {

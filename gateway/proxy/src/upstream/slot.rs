@@ -31,10 +31,39 @@ const FIRST_PAUSE_PART: u32 = 50;
 #[derive(Clone)]
 enum State {
     Connecting,
-    Open(SendRequest<Bytes>),
+    Open(Sender),
     /// The last attempt failed so; the next one comes after a pause.
     Failed(Arc<str>),
 }
+
+/// Where the requests of an open connection go. One that is kept with a call counts as that call.
+#[derive(Clone)]
+pub(super) struct Sender {
+    requests: SendRequest<Bytes>,
+    /// Held by the connection's own sender, by this one, and by those of its calls.
+    calls: Arc<()>,
+}
+
+impl Sender {
+    fn new(requests: SendRequest<Bytes>) -> Self {
+        let calls = Arc::default();
+        Self { requests, calls }
+    }
+
+    /// Whether the server takes one more call at once; beyond what it allows they wait for others to end.
+    pub(super) fn has_room(&self) -> bool {
+        let others = Arc::strong_count(&self.calls).saturating_sub(2);
+        others < self.requests.current_max_send_streams()
+    }
+
+    /// Where the request goes, and what is kept for as long as the call runs.
+    pub(super) fn into_parts(self) -> (SendRequest<Bytes>, Place) {
+        (self.requests, Place(self.calls))
+    }
+}
+
+/// The place of a call on its connection.
+pub(super) struct Place(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
 /// A place for one connection.
 pub(super) struct Slot {
@@ -73,13 +102,14 @@ impl Slot {
     }
 
     /// Where requests go, if the connection is open and takes them.
-    pub(super) fn sender(&self) -> Option<SendRequest<Bytes>> {
+    pub(super) fn sender(&self) -> Option<Sender> {
         let mut sender = match &*self.state.borrow() {
             State::Open(sender) => sender.clone(),
             _ => return None,
         };
         // Never pending: a fresh clone has no request that waits for a stream.
-        match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
+        let nobody = &mut Context::from_waker(Waker::noop());
+        match sender.requests.poll_ready(nobody) {
             Poll::Ready(Ok(())) => Some(sender),
             _ => {
                 self.spent.notify_one();
@@ -103,15 +133,15 @@ impl Slot {
     pub(super) fn ready(
         &self,
         limit: Duration,
-    ) -> impl Future<Output = Option<SendRequest<Bytes>>> + Send + use<> {
+    ) -> impl Future<Output = Option<Sender>> + Send + use<> {
         let (mut state, spent) = (self.state.clone(), self.spent.clone());
         async move {
             let opened = async {
                 loop {
                     let now = state.borrow_and_update().clone();
                     match now {
-                        State::Open(sender) => match sender.ready().await {
-                            Ok(sender) => return Some(sender),
+                        State::Open(Sender { requests, calls }) => match requests.ready().await {
+                            Ok(requests) => return Some(Sender { requests, calls }),
                             Err(_) => {
                                 spent.notify_one();
                                 state.changed().await.ok()?;
@@ -170,7 +200,7 @@ impl Keeper {
         let mut running = self.tasks.spawn(Gathered::new(connection));
         // What was said of the connection before is not meant.
         let _ = self.spent.notified().now_or_never();
-        self.state.send_replace(State::Open(sender));
+        self.state.send_replace(State::Open(Sender::new(sender)));
         tracing::info!(upstream = self.name, "connected to the upstream");
         let ended = tokio::select! {
             ended = &mut running => ended.map_err(io::Error::other)?.map_err(io::Error::other),
