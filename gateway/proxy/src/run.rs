@@ -115,15 +115,18 @@ impl Proxy {
             });
         }
         let admin = match config.admin.address {
-            Some(address) => Some((
-                listen(address).await?,
-                Admin {
+            Some(address) => {
+                let listener = listen(address).await?;
+                let address = listener.local_addr()?;
+                tracing::info!(%address, "listening for operators");
+                let admin = Admin {
                     health: prepared.health.clone(),
                     metrics: prepared.metrics.clone(),
                     faults: prepared.reloader.faults(),
                     upstreams: prepared.upstreams.into(),
-                },
-            )),
+                };
+                Some((listener, admin))
+            }
             None => None,
         };
         let (access, log) = AccessLog::start(config.access_log.format).unzip();
