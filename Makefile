@@ -50,7 +50,8 @@ fuzz:
 differential:
 	scripts/differential.sh
 
-# grpcurl, grpcio and connect-es against the gateway's echo service, and a thousand slow connections beside others.
+# grpcurl, grpcio and connect-es against the gateway's echo service and the program in front of it, and a thousand slow
+# connections beside others.
 clients:
 	gateway/clients/run.sh
 

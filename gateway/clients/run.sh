@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real clients against the echo service: grpcurl, Python's grpcio, connect-es in Node.js and in headless Chromium;
-# and slow ones beside others (slowhttptest).
+# Real clients against the echo service with the gateway in its process, and against the program in front of it: grpcurl,
+# Python's grpcio, connect-es in Node.js and in headless Chromium; and slow ones beside others (slowhttptest).
 # Installs what is missing into .tools/clients, and Chromium from the system's packages.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -25,18 +25,24 @@ fi
 # Where the scripts find their packages, though they lie elsewhere.
 cp gateway/clients/*.mjs "$tools/"
 
-cargo build --quiet --workspace --bin pulpo-gateway-echo
-coproc SERVER { exec "${CARGO_TARGET_DIR:-target}/debug/pulpo-gateway-echo"; }
-server=$SERVER_PID
-trap 'kill "$server" 2>/dev/null || true' EXIT
-read -r _ _ ECHO_ADDRESS <&"${SERVER[0]}"
-export ECHO_ADDRESS
+source gateway/clients/servers.sh
+# The same limits as in the service's process.
+front "
+listener = [{name = 'main', address = '127.0.0.1:0'}]
+upstream = [{name = 'echo', url = 'http://$echo_address', reflection = true}]
+surface = [{name = 'echo', max_body_bytes = 200000, deadline_cap_ms = 60000, cors_origins = ['*']}]"
 
-echo '-- grpcurl'
-PATH="$tools/python/bin:$PATH" bash gateway/clients/grpcurl.sh
-echo '-- grpcio'
-"$tools/python/bin/python" gateway/clients/grpcio_reflection.py
-echo '-- connect-es in Node.js and in Chromium'
-node --test --test-reporter=spec "$tools"/*.test.mjs
+# clients WHAT ADDRESS: all of them.
+clients() {
+  export ECHO_ADDRESS=$2
+  echo "-- $1: grpcurl"
+  PATH="$tools/python/bin:$PATH" bash gateway/clients/grpcurl.sh
+  echo "-- $1: grpcio"
+  "$tools/python/bin/python" gateway/clients/grpcio_reflection.py
+  echo "-- $1: connect-es in Node.js and in Chromium"
+  node --test --test-reporter=spec "$tools"/*.test.mjs
+}
+clients 'in process' "$echo_address"
+clients 'the program' "$gateway"
 echo '-- slowhttptest'
 gateway/clients/slow.sh

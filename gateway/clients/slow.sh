@@ -22,36 +22,14 @@ if ! command -v slowhttptest >/dev/null; then
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slowhttptest >/dev/null
 fi
 
-cargo build --quiet --workspace --bin pulpo-gateway-echo --bin pulpo-gateway
-bin=${CARGO_TARGET_DIR:-target}/debug
-work=$(mktemp -d)
-running=()
-trap 'for id in "${running[@]}"; do kill "$id" 2>/dev/null || true; done; rm -rf "$work"' EXIT
-
-# address FILE PATTERN: the address that a program tells once it listens.
-address() {
-  local found
-  for _ in $(seq 100); do
-    found=$(sed -nE "s/$2/\1/p" "$1" | head -1)
-    [ -n "$found" ] && { echo "$found"; return; }
-    sleep 0.1
-  done
-  cat "$1" >&2
-  return 1
-}
-
-"$bin/pulpo-gateway-echo" >"$work/echo" & running+=($!)
-echo_address=$(address "$work/echo" '.* ([0-9.]+:[0-9]+)$')
+source gateway/clients/servers.sh
 # A stream of replies that is read slowly holds a stream of the upstream, of which a connection has 256 here.
-cat >"$work/gateway.toml" <<TOML
-# As long as the slow ones may take, so that they are still there when the last of them has come.
+# The heads' time is as long as the slow ones may take, so that they are still there when the last of them has come.
+front "
 server = {header_timeout_ms = 60000}
-listener = [{name = "main", address = "127.0.0.1:0"}]
-upstream = [{name = "echo", url = "http://$echo_address", reflection = true, connections = 8}]
-surface = [{name = "echo"}]
-TOML
-NO_COLOR=1 "$bin/pulpo-gateway" --config "$work/gateway.toml" 2>"$work/gateway" & running+=($!)
-gateway=$(address "$work/gateway" '.*address=([0-9.]+:[0-9]+).*')
+listener = [{name = 'main', address = '127.0.0.1:0'}]
+upstream = [{name = 'echo', url = 'http://$echo_address', reflection = true, connections = 8}]
+surface = [{name = 'echo'}]"
 
 # The connections of clients that the gateway has at this moment.
 open_connections() {
