@@ -4,44 +4,7 @@ use bytes::Bytes;
 use http::Response;
 use tonic::body::Body;
 
-use super::{call, collecting, is_refused, options, post, surface};
-
-/// `pulpo.type.v1.File`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct File {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    content_type: String,
-    #[prost(bytes = "vec", tag = "3")]
-    data: Vec<u8>,
-}
-
-/// `google.api.HttpBody`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Picture {
-    #[prost(string, tag = "1")]
-    content_type: String,
-    #[prost(bytes = "vec", tag = "2")]
-    data: Vec<u8>,
-}
-
-/// `gateway.test.v1.Form`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Form {
-    #[prost(string, tag = "1")]
-    project: String,
-    #[prost(string, repeated, tag = "2")]
-    tags: Vec<String>,
-    #[prost(message, repeated, tag = "3")]
-    files: Vec<File>,
-    #[prost(message, optional, tag = "4")]
-    picture: Option<Picture>,
-    #[prost(bytes = "vec", tag = "5")]
-    seal: Vec<u8>,
-    #[prost(int32, tag = "6")]
-    count: i32,
-}
+use super::{File, Form, HttpBody, call, collecting, is_refused, options, post, surface};
 
 async fn submitted(
     path: &str,
@@ -103,9 +66,9 @@ async fn fields_and_files_fill_one_message() {
             file("one.txt", "text/plain", "1"),
             file("two.json", "application/json", "{}"),
         ],
-        picture: Some(Picture {
+        picture: Some(HttpBody {
             content_type: "image/png".into(),
-            data: b"PNG".to_vec(),
+            data: Bytes::from_static(b"PNG"),
         }),
         seal: vec![1, 2],
         count: 3,

@@ -6,6 +6,7 @@ mod calls;
 mod codings;
 mod forms;
 mod input;
+mod messages;
 mod output;
 mod raw;
 mod sockets;
@@ -16,10 +17,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use prost_reflect::DescriptorPool;
 use pulpo_gateway::{
     fault::{ErrorContext, ErrorFormat, ErrorReply, Fault},
@@ -27,8 +26,12 @@ use pulpo_gateway::{
     service::Gateway,
     surface::{Limits, Surface, SurfaceOptions},
 };
-use tonic::{Code, Status, body::Body};
+use tonic::body::Body;
 use tower::{ServiceExt, util::BoxCloneSyncService};
+
+use messages::{
+    File, Form, HttpBody, Json, Line, Part, collected, framed, line, lines, reply, unframed,
+};
 
 struct Plain;
 
@@ -76,78 +79,6 @@ fn surface(options: SurfaceOptions) -> Arc<Surface> {
     Arc::new(Surface::compile(&pool, &[service.unwrap()], options).unwrap())
 }
 
-/// `gateway.test.v1.Line`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Line {
-    #[prost(string, tag = "1")]
-    log: String,
-    #[prost(int32, tag = "2")]
-    id: i32,
-    #[prost(string, tag = "3")]
-    kind: String,
-    #[prost(string, tag = "4")]
-    text: String,
-    #[prost(message, optional, tag = "5")]
-    data: Option<Json>,
-}
-
-/// `pulpo.type.v1.Json`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Json {
-    #[prost(string, tag = "1")]
-    text: String,
-}
-
-fn line(id: i32) -> Line {
-    Line {
-        id,
-        kind: "k".into(),
-        text: format!("line {id}"),
-        ..Line::default()
-    }
-}
-
-fn framed(message: &impl prost::Message) -> Bytes {
-    let mut frame = vec![0];
-    frame.extend(u32::try_from(message.encoded_len()).unwrap().to_be_bytes());
-    message.encode(&mut frame).unwrap();
-    frame.into()
-}
-
-/// The messages of a whole gRPC body.
-fn unframed<M: prost::Message + Default>(mut body: &[u8]) -> Vec<M> {
-    let mut found = Vec::new();
-    while let Some((header, rest)) = body.split_first_chunk::<5>() {
-        let [flag, length @ ..] = *header;
-        assert_eq!(flag, 0);
-        let (message, rest) = rest.split_at(u32::from_be_bytes(length) as usize);
-        found.push(M::decode(message).unwrap());
-        body = rest;
-    }
-    found
-}
-
-fn trailers(code: Code) -> HeaderMap {
-    let mut trailers = HeaderMap::new();
-    Status::new(code, "no more")
-        .add_header(&mut trailers)
-        .unwrap();
-    trailers
-}
-
-/// A reply of these pieces, each as it comes, that ends by this code.
-fn reply(pieces: impl Stream<Item = Bytes> + Send + 'static, code: Code) -> Response<Body> {
-    let frames = pieces
-        .map(Frame::data)
-        .chain(stream::once(async move { Frame::trailers(trailers(code)) }))
-        .map(Ok::<_, Status>);
-    Response::new(Body::new(StreamBody::new(frames)))
-}
-
-fn lines(count: i32) -> impl Stream<Item = Bytes> + Send + 'static {
-    stream::iter((1..=count).map(|id| framed(&line(id))))
-}
-
 type Service = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// A service that answers from what it is asked.
@@ -166,21 +97,10 @@ where
 fn collecting<M: prost::Message + Default + Clone + 'static>() -> (Service, Arc<Mutex<Vec<M>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let kept = seen.clone();
-    let collecting = service(move |request| {
-        let kept = kept.clone();
-        async move {
-            match request.into_body().collect().await {
-                Ok(body) => {
-                    let messages = unframed::<M>(&body.to_bytes());
-                    let last = messages.last().cloned().unwrap_or_default();
-                    *kept.lock().unwrap() = messages;
-                    reply(stream::iter([framed(&last)]), Code::Ok)
-                }
-                Err(status) => status.into_http(),
-            }
-        }
-    });
-    (collecting, seen)
+    (
+        service(move |request| collected(request, kept.clone())),
+        seen,
+    )
 }
 
 async fn call(surface: &Arc<Surface>, service: Service, request: Request<Body>) -> Response<Body> {

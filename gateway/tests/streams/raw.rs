@@ -5,26 +5,9 @@ use futures_util::{StreamExt, stream};
 use tonic::Code;
 
 use super::{
-    call, collecting, framed, get, is_refused, lines, options, post, reply, service, surface,
+    HttpBody, Part, call, collecting, framed, get, is_refused, lines, options, post, reply,
+    service, surface,
 };
-
-/// `google.api.HttpBody`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct HttpBody {
-    #[prost(string, tag = "1")]
-    content_type: String,
-    #[prost(bytes = "bytes", tag = "2")]
-    data: Bytes,
-}
-
-/// `gateway.test.v1.Part`; a Line where it is read as the reply.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Part {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(message, optional, tag = "2")]
-    body: Option<HttpBody>,
-}
 
 fn pieces() -> impl futures_util::Stream<Item = Bytes> + Send + 'static {
     let pieces = [("text/csv", "a,b\n"), ("", "1,2\n"), ("", "")];

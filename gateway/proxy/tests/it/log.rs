@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     gateway::{Gateway, config, eventually, reflected},
-    program::Running,
+    running::{Running, address},
     upstream::{Reflection, Upstream},
 };
 
@@ -55,7 +55,7 @@ async fn the_log_has_traces_and_clients_that_went_away() {
     file.write_all(text.as_bytes()).unwrap();
     let path = file.path().to_str().unwrap();
     let mut running = Running::start(&["--config", path, "--listen", "127.0.0.1:0"]);
-    let address: SocketAddr = running.listens().await.parse().unwrap();
+    let address = address(&running.says("listening").await);
     let mut log = BufReader::new(running.child.stdout.take().unwrap()).lines();
 
     let trace = "0af7651916cd43dd8448eb211c80319c";

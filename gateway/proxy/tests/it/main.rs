@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alone;
 mod descriptors;
 mod docs;
 mod drain;
@@ -14,6 +15,8 @@ mod gathered;
 mod grpc;
 mod gzip;
 mod log;
+#[path = "../../../tests/streams/messages.rs"]
+mod messages;
 mod outage;
 mod program;
 mod refresh;
@@ -21,7 +24,10 @@ mod refused;
 mod reload;
 mod rest;
 mod security;
+mod running;
+mod scripted;
 mod seen;
+mod server;
 mod slow;
 mod tls;
 mod upstream;

@@ -1,62 +1,14 @@
 //! The program itself: its command line, its signals, its log.
 
-use std::{io::Write, process::Stdio};
+use std::io::Write;
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+use nix::sys::signal::Signal;
+use tokio::{io::AsyncReadExt, process::Command};
+
+use crate::{
+    running::{PROGRAM, Running, address},
+    upstream::{Reflection, Upstream, compiled, descriptor_set},
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
-    process::{Child, ChildStderr, Command},
-};
-
-use crate::upstream::{Reflection, Upstream, compiled, descriptor_set};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_pulpo-gateway");
-
-pub(crate) struct Running {
-    pub(crate) child: Child,
-    log: Lines<BufReader<ChildStderr>>,
-}
-
-impl Running {
-    pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log }
-    }
-
-    /// The first line of the log that has this in it.
-    async fn says(&mut self, text: &str) -> String {
-        loop {
-            let line = self.log.next_line().await.unwrap();
-            let line = line.expect("the program ended early");
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    /// The address of the first listener.
-    pub(crate) async fn listens(&mut self) -> String {
-        let line = self.says("listening").await;
-        let address = line.split("address=").nth(1).unwrap();
-        address.split(' ').next().unwrap().to_owned()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill(Pid::from_raw(id), signal).unwrap();
-    }
-}
 
 #[tokio::test]
 async fn it_serves_reads_again_on_hangup_and_ends_on_terminate() {
@@ -72,7 +24,8 @@ async fn it_serves_reads_again_on_hangup_and_ends_on_terminate() {
     file.write_all(config.as_bytes()).unwrap();
     let path = file.path().to_str().unwrap();
     let mut running = Running::start(&["--config", path, "--listen", "127.0.0.1:0"]);
-    let address = running.listens().await;
+    let line = running.says("listening").await;
+    let address = address(&line);
     let get = async |path: &str| {
         reqwest::get(format!("http://{address}{path}"))
             .await

@@ -1,4 +1,4 @@
-//! A real gRPC server: tonic on a free port, which can be stopped and started again.
+//! The shop: a service with messages of its own types.
 
 use std::{
     convert::Infallible,
@@ -11,17 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use prost::Message;
 use prost_types::Any;
-use tokio::{
-    net::TcpListener,
-    sync::{Notify, Semaphore},
-    task::JoinHandle,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, Semaphore};
 use tonic::{
     Code, Status, Streaming,
     body::Body,
@@ -32,6 +27,9 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tonic_types::pb;
 use tower::Service;
+
+pub(crate) use crate::server::Reflection;
+use crate::server::{self, ANYWHERE, Server};
 
 /// `shop.v1.GetItemRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -219,85 +217,55 @@ pub(crate) fn descriptor_set(include_imports: bool) -> Vec<u8> {
 
 /// The same of a changed .proto file.
 pub(crate) fn compiled(include_imports: bool, change: impl Fn(&str) -> String) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos/shop.proto");
-    let changed = change(&std::fs::read_to_string(source).unwrap());
-    std::fs::write(folder.path().join("shop.proto"), changed).unwrap();
-    let known = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
-    let mut compiler = protox::Compiler::new([folder.path(), known.as_ref()]).unwrap();
-    compiler
-        .include_imports(include_imports)
-        .open_file("shop.proto")
-        .unwrap();
-    compiler.encode_file_descriptor_set()
-}
-
-/// Which reflection the server has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reflection {
-    V1,
-    V1Alpha,
+    server::compiled(source, include_imports, change)
 }
 
 /// A running server.
 pub(crate) struct Upstream {
+    server: Server,
     pub(crate) address: SocketAddr,
     /// Lets `slow` calls go on.
     pub(crate) gate: Arc<Semaphore>,
     arrived: Arc<Notify>,
     /// Bytes of messages that have come, as they were on the wire.
     pub(crate) received: Arc<AtomicUsize>,
-    stop: CancellationToken,
-    serving: JoinHandle<()>,
 }
 
 impl Upstream {
     pub(crate) async fn start(reflection: Reflection) -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), reflection).await
+        Self::start_at(ANYWHERE, reflection).await
     }
 
     pub(crate) async fn start_at(address: SocketAddr, reflection: Reflection) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        Self::start_with(address, reflection, &descriptor_set(true)).await
+    }
+
+    /// With these descriptors for whoever asks.
+    pub(crate) async fn start_with(
+        address: SocketAddr,
+        reflection: Reflection,
+        set: &[u8],
+    ) -> Self {
         let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
         let received = Arc::new(AtomicUsize::new(0));
-        let set = descriptor_set(true);
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(&set);
-        let mut routes = Routes::new(Shop {
+        let shop = Shop {
             gate: gate.clone(),
             arrived: arrived.clone(),
             received: received.clone(),
-        });
-        routes = match reflection {
-            Reflection::V1 => routes.add_service(builder.build_v1().unwrap()),
-            Reflection::V1Alpha => routes.add_service(builder.build_v1alpha().unwrap()),
         };
-        let stop = CancellationToken::new();
-        let incoming = futures_util::stream::unfold(listener, |listener| async {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let stopped = stop.clone().cancelled_owned();
-        let serving = tokio::spawn(async move {
-            tonic::transport::Server::builder()
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(incoming.boxed(), stopped)
-                .await
-                .unwrap();
-        });
+        let server = Server::start(address, Routes::new(shop), reflection, set).await;
         Self {
-            address,
+            address: server.address,
+            server,
             gate,
             arrived,
             received,
-            stop,
-            serving,
         }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Waits until a `slow` call is there.
@@ -307,7 +275,6 @@ impl Upstream {
 
     /// Stops it gracefully: calls in flight end first.
     pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        self.serving.await.unwrap();
+        self.server.stop().await;
     }
 }

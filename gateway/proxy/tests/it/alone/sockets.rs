@@ -1,0 +1,154 @@
+//! Streams over WebSockets.
+
+use futures_util::{SinkExt, StreamExt, stream};
+use http_body_util::BodyExt;
+use nix::sys::signal::Signal;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
+};
+use tonic::Code;
+
+use super::output::{in_front_of, is_told};
+use crate::{
+    gateway::{config, reflected},
+    messages::{Line, reply},
+    running::Program,
+    scripted::{collecting, counting, scripted, silent},
+};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connected(
+    program: &Program,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Socket, Error> {
+    let mut request = format!("ws://{}{path}", program.address()).into_client_request()?;
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    connect_async(request).await.map(|(socket, _)| socket)
+}
+
+/// The texts until the close frame, and that.
+async fn all(mut socket: Socket) -> (Vec<String>, u16, String) {
+    let mut texts = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Text(text) => texts.push(text.to_string()),
+            Message::Close(Some(frame)) => {
+                return (texts, frame.code.into(), frame.reason.to_string());
+            }
+            _ => {}
+        }
+    }
+    (texts, 1006, String::new())
+}
+
+#[tokio::test]
+async fn the_close_code_is_the_status_and_an_early_error_keeps_its_own() {
+    let server = counting().await;
+    let program = in_front_of(&server).await;
+    for (code, expected, reason) in [
+        ("0", 1000, ""),
+        ("14", 4503, "no more"),
+        ("5", 4404, "no more"),
+    ] {
+        let headers = [("x-lines", "2"), ("x-code", code)];
+        let socket = connected(&program, "/v1/logs/a:watch", &headers).await;
+        let (texts, code, told) = all(socket.unwrap()).await;
+        assert_eq!(texts[1], r#"{"id":2,"kind":"k","text":"line 2"}"#);
+        assert_eq!((texts.len(), code, &*told), (2, expected, reason));
+    }
+    // In the head of the reply, and after it.
+    for count in ["-1", "0"] {
+        let headers = [("x-lines", count), ("x-code", "7")];
+        let Err(Error::Http(response)) = connected(&program, "/v1/logs/a:watch", &headers).await
+        else {
+            panic!("it was opened");
+        };
+        assert_eq!(response.status(), 403);
+        assert_eq!(response.headers()["content-type"], "application/json");
+        // Where the client sends too, the server may be waiting for that: nobody else does.
+        let socket = connected(&program, "/v1/logs/a:chat", &headers).await;
+        assert_eq!(all(socket.unwrap()).await.1, 4403);
+    }
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn frames_go_both_ways_until_the_client_ends() {
+    // Answers every message with the same one as soon as it comes.
+    let server = scripted(|request| async move {
+        let frames = stream::unfold(request.into_body(), |mut body| async move {
+            let data = body.frame().await?.ok()?.into_data().ok()?;
+            Some((data, body))
+        });
+        reply(frames, Code::Ok)
+    })
+    .await;
+    let program = in_front_of(&server).await;
+    let mut socket = connected(&program, "/v1/logs/l:chat", &[]).await.unwrap();
+    for id in 1..=20 {
+        let message = format!("{{\"id\":{id},\"log\":\"other\"}}");
+        socket.send(Message::text(message)).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap();
+        let expected = format!("{{\"log\":\"l\",\"id\":{id}}}");
+        assert_eq!(answer.to_text().unwrap(), expected);
+    }
+    socket.send(Message::text("")).await.unwrap();
+    assert_eq!(all(socket).await, (vec![], 1000, String::new()));
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn frames_become_a_client_stream_and_what_is_none_closes_the_socket() {
+    let (server, seen) = collecting::<Line>().await;
+    let mut told = config(reflected(&server.url()));
+    told.surfaces[0].max_body_bytes = 4096;
+    let program = Program::start(told).await;
+    let long = format!("{{\"text\":\"{}\"}}", "x".repeat(5000));
+    for (wrong, expected) in [
+        (Message::text("{\"id\":\"x\"}"), 4400),
+        (Message::binary(vec![1]), u16::from(CloseCode::Unsupported)),
+        (Message::text(long), u16::from(CloseCode::Size)),
+    ] {
+        let mut socket = connected(&program, "/v1/logs/l:append", &[]).await.unwrap();
+        socket.send(wrong).await.unwrap();
+        let (texts, code, reason) = all(socket).await;
+        assert_eq!((texts.len(), code), (0, expected), "{reason}");
+    }
+    let mut socket = connected(&program, "/v1/logs/l:append", &[]).await.unwrap();
+    for id in 1..=3 {
+        let message = format!("{{\"id\":{id}}}");
+        socket.send(Message::text(message)).await.unwrap();
+    }
+    socket.send(Message::text("")).await.unwrap();
+    assert_eq!(all(socket).await.0, [r#"{"log":"l","id":3}"#]);
+    let seen: Vec<_> = seen.lock().unwrap().iter().map(|line| line.id).collect();
+    assert_eq!(seen, [1, 2, 3]);
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_gone_client_cancels_the_call_and_whoever_stops_the_program_closes_the_sockets() {
+    let (server, gone) = silent().await;
+    let mut program = in_front_of(&server).await;
+    let mut socket = connected(&program, "/v1/logs/a:watch", &[]).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    assert_eq!(gone.available_permits(), 0);
+    drop(socket);
+    is_told(&gone).await;
+    let mut socket = connected(&program, "/v1/logs/a:watch", &[]).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    program.running.signal(Signal::SIGTERM);
+    assert_eq!(all(socket).await.1, u16::from(CloseCode::Away));
+    is_told(&gone).await;
+    assert!(program.running.child.wait().await.unwrap().success());
+    server.stop().await;
+}
