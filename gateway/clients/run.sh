@@ -30,7 +30,7 @@ source gateway/clients/servers.sh
 front "
 listener = [{name = 'main', address = '127.0.0.1:0'}]
 upstream = [{name = 'echo', url = 'http://$echo_address', reflection = true}]
-surface = [{name = 'echo', max_body_bytes = 200000, deadline_cap_ms = 60000, cors_origins = ['*']}]"
+surface = [{name = 'echo', max_body_bytes = 200000, deadline_cap_ms = 60000, cors_origins = ['*'], cors_exposed = ['*']}]"
 
 # clients WHAT ADDRESS: all of them.
 clients() {
