@@ -79,7 +79,14 @@ impl Site {
             pages: None,
             rpcs: HashMap::default(),
             default,
-            cors: (!config.cors_origins.is_empty()).then(|| cors(&config.cors_origins, [])),
+            cors: (!config.cors_origins.is_empty()).then(|| {
+                let exposed = config.cors_exposed.iter();
+                // The configuration has been checked.
+                cors(
+                    &config.cors_origins,
+                    exposed.filter_map(|name| name.parse().ok()),
+                )
+            }),
             max_headers: config.max_headers,
             errors: Errors::new(config.errors),
             has_auto_mapping: config.auto_mapping,

@@ -66,6 +66,11 @@ impl Config {
                 faults.push(format!("surface {name}: {origin} is no origin"));
             }
         }
+        for header in &surface.cors_exposed {
+            if header.parse::<http::HeaderName>().is_err() {
+                faults.push(format!("surface {name}: {header} is no header"));
+            }
+        }
         let docs = &surface.docs;
         let security = security::faults(&docs.security_schemes, &docs.security);
         faults.extend(

@@ -61,6 +61,9 @@ pub struct Surface {
     pub entity_tags: bool,
     /// Origins that browsers may call from; `*` for all. Empty means no CORS.
     pub cors_origins: Vec<String>,
+    /// Headers of replies that scripts of those origins may read besides the usual ones; `*` for all, which holds for
+    /// requests without credentials (the Fetch standard, section 3.2).
+    pub cors_exposed: Vec<String>,
     /// What describes it to readers.
     pub docs: Docs,
     /// Which headers pass.
@@ -96,6 +99,7 @@ impl Default for Surface {
             grpc_gzip: false,
             entity_tags: false,
             cors_origins: Vec::new(),
+            cors_exposed: Vec::new(),
             docs: Docs::default(),
             headers: Headers::default(),
             streams: StreamTimes::default(),

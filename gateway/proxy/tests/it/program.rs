@@ -109,12 +109,13 @@ async fn mistakes_in_the_configuration_are_all_told() {
     for (text, told) in [
         ("[server]\nworker = 1\n", vec!["unknown field `worker`"]),
         (
-            "[[upstream]]\nname = \"a\"\nurl = \"ftp://x\"\n\n[[surface]]\nname = \"s\"\nupstreams = [\"b\"]\nheaders.requests = [\"grpc-status\"]\n",
+            "[[upstream]]\nname = \"a\"\nurl = \"ftp://x\"\n\n[[surface]]\nname = \"s\"\nupstreams = [\"b\"]\nheaders.requests = [\"grpc-status\"]\ncors_exposed = [\"two words\"]\n",
             vec![
                 "upstream a: url:",
                 "it has neither",
                 "there is no upstream b",
                 "'grpc-status' belongs",
+                "surface s: two words is no header",
             ],
         ),
     ] {

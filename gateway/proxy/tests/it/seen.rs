@@ -86,6 +86,7 @@ async fn other_origins_are_allowed_where_they_are_named() {
     let upstream = Upstream::start(Reflection::V1).await;
     let mut told = config(reflected(&upstream.url()));
     told.surfaces[0].cors_origins = vec!["https://app.example".to_owned()];
+    told.surfaces[0].cors_exposed = vec!["x-seen-id".to_owned()];
     let gateway = Gateway::start(told).await;
     let preflight = gateway
         .client
@@ -114,6 +115,9 @@ async fn other_origins_are_allowed_where_they_are_named() {
             is_allowed,
             "{origin}"
         );
+        let exposed = reply.headers()["access-control-expose-headers"].to_str();
+        let mut exposed = exposed.unwrap().split(',');
+        assert!(exposed.any(|name| name == "x-seen-id"));
     }
     let plain = gateway
         .client
