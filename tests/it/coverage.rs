@@ -62,7 +62,7 @@ fn documented_routes_are_served_and_their_number_only_grows() {
 }
 
 /// Where the documents are; none in a plain clone.
-fn documents() -> Option<PathBuf> {
+pub(crate) fn documents() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/contract");
     let folder = std::env::var_os("PULPO_CONTRACT_DIR").map_or(beside, PathBuf::from);
     folder.is_dir().then_some(folder)
