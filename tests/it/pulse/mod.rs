@@ -11,6 +11,7 @@ mod curl;
 mod data;
 mod denials;
 mod dry_run;
+mod errors;
 mod escrows;
 mod idempotency;
 mod ledger;
