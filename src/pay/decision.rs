@@ -112,6 +112,13 @@ pub enum Verdict {
         /// For people.
         detail: String,
     },
+    /// No money moves, though everything that forbids let it pass and a human approved it: what it takes is gone.
+    Failed {
+        /// For machines.
+        reason: Reason,
+        /// For people.
+        detail: String,
+    },
 }
 
 type Check = Result<(), (Reason, String)>;
@@ -122,8 +129,14 @@ pub fn window_starts(now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
 }
 
 /// Decides. The first check that fails, in this order, gives the reason.
+///
+/// What a human approved is denied by what forbids it, and only then fails for want of what it takes.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
     match checks(facts) {
+        Ok(()) if facts.is_human_approved => match check_means(facts) {
+            Ok(()) => Verdict::Approved,
+            Err((reason, detail)) => Verdict::Failed { reason, detail },
+        },
         Ok(()) => Verdict::Approved,
         Err((Reason::HumanRequired, detail)) => Verdict::Review { detail },
         Err((reason, detail)) => Verdict::Denied { reason, detail },
@@ -156,10 +169,22 @@ fn checks(facts: &Facts<'_>) -> Check {
         "Monthly",
     )?;
     check_counterparty(facts, policy)?;
+    if facts.is_human_approved {
+        check_category(facts, policy)?;
+        return check_compliance(facts, policy);
+    }
+    check_open(facts)?;
     check_category(facts, policy)?;
     check_funds(facts)?;
     check_human(facts, policy)?;
     check_compliance(facts, policy)?;
+    check_escrow(facts)
+}
+
+/// Nobody forbids it, and it takes somewhere to come from and to go to.
+fn check_means(facts: &Facts<'_>) -> Check {
+    check_open(facts)?;
+    check_funds(facts)?;
     check_escrow(facts)
 }
 
@@ -249,13 +274,21 @@ fn check_counterparty(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
         );
         return Err((Reason::ReceiverCounterpartyBlocked, detail));
     }
-    if counterparty.is_closed {
-        return Err((
+    Ok(())
+}
+
+fn check_open(facts: &Facts<'_>) -> Check {
+    match &facts.counterparty {
+        Some(Counterparty {
+            agent_id,
+            is_closed: true,
+            ..
+        }) => Err((
             Reason::CounterpartyBlocked,
             format!("The wallet of counterparty {agent_id} is not active"),
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_category(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
@@ -302,7 +335,7 @@ fn check_funds(facts: &Facts<'_>) -> Check {
 
 fn check_human(facts: &Facts<'_>, policy: &PolicySnapshot) -> Check {
     match policy.require_human_above_minor {
-        Some(threshold) if facts.amount_minor > threshold && !facts.is_human_approved => Err((
+        Some(threshold) if facts.amount_minor > threshold => Err((
             Reason::HumanRequired,
             format!(
                 "Payments above {} need a human's approval",

@@ -52,7 +52,7 @@ fn denied(facts: &Facts<'_>) -> (Reason, String) {
     match decide(facts) {
         Verdict::Denied { reason, detail } => (reason, detail),
         Verdict::Review { detail } => (Reason::HumanRequired, detail),
-        Verdict::Approved => panic!("approved: {facts:?}"),
+        other => panic!("{other:?}: {facts:?}"),
     }
 }
 
@@ -246,6 +246,29 @@ fn what_a_human_the_precheck_and_escrow_ask_for() {
     assert_eq!(denied(&with(review)), (Reason::HumanRequired, detail));
     policy.compliance_precheck = false;
     assert_eq!(decide(&facts(&policy)), Verdict::Approved);
+}
+
+#[test]
+fn what_a_human_approved_fails_for_want_of_what_it_takes() {
+    let mut policy = policy();
+    policy.compliance_jurisdictions = names(&["US_FEDERAL"]);
+    let [mut closed, mut poor, mut late] = [(); 3].map(|()| facts(&policy));
+    closed.counterparty.as_mut().unwrap().is_closed = true;
+    poor.available_minor = Some(249_999);
+    late.is_escrow_over = true;
+    for (mut lacking, wanted) in [
+        (closed, Reason::CounterpartyBlocked),
+        (poor, Reason::InsufficientFunds),
+        (late, Reason::EscrowExpired),
+    ] {
+        lacking.compliance = Some(ComplianceVerdict::Clear);
+        assert_eq!(denied(&lacking).0, wanted);
+        lacking.is_human_approved = true;
+        assert!(matches!(decide(&lacking), Verdict::Failed { reason, .. } if reason == wanted));
+        // What forbids it counts before.
+        lacking.compliance = None;
+        assert_eq!(denied(&lacking).0, Reason::ComplianceDenied);
+    }
 }
 
 /// Everything that can be wrong, in the order of the contract.

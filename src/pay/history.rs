@@ -45,6 +45,7 @@ pub(super) enum What {
     Denied,
     PendingHumanReview,
     Settled,
+    Failed,
     EscrowHeld,
     EscrowReleased,
     EscrowExpired,
@@ -60,6 +61,7 @@ impl What {
             What::Denied => "payment.denied",
             What::PendingHumanReview => "payment.pending_human_review",
             What::Settled => "payment.settled",
+            What::Failed => "payment.failed",
             What::EscrowHeld => "payment.escrow_held",
             What::EscrowReleased => "payment.escrow_released",
             What::EscrowExpired => "payment.escrow_expired",
@@ -73,7 +75,7 @@ impl What {
     fn is_for_receiver(self) -> bool {
         !matches!(
             self,
-            What::Authorized | What::Denied | What::PendingHumanReview
+            What::Authorized | What::Denied | What::PendingHumanReview | What::Failed
         )
     }
 }

@@ -56,6 +56,7 @@ impl Outcome<'_> {
             (Verdict::Approved, Some(_)) => "escrow_held",
             (Verdict::Review { .. }, _) => "pending_human_review",
             (Verdict::Denied { .. }, _) => "denied",
+            (Verdict::Failed { .. }, _) => "failed",
         }
     }
 
@@ -78,12 +79,22 @@ impl Outcome<'_> {
         Option<String>,
         Option<&'static str>,
     ) {
+        let made = self.prediction.as_ref();
+        let compliance = made.map_or(Status::Clear, |made| made.assessment.status);
         match &self.verdict {
-            Verdict::Approved => {
-                let made = self.prediction.as_ref();
-                let status = made.map_or(Status::Clear, |made| made.assessment.status);
-                ("approved", decision::POLICY_PASS, None, Some(status.word()))
-            }
+            Verdict::Approved => (
+                "approved",
+                decision::POLICY_PASS,
+                None,
+                Some(compliance.word()),
+            ),
+            // Approved it was; the reason is why nothing came of it.
+            Verdict::Failed { reason, detail } => (
+                "approved",
+                reason.code(),
+                Some(detail.clone()),
+                Some(compliance.word()),
+            ),
             Verdict::Review { detail } => (
                 "pending_human_review",
                 Reason::HumanRequired.code(),
@@ -273,6 +284,11 @@ fn elapsed_ms(started: Instant) -> i64 {
 
 fn happened(outcome: &Outcome<'_>, approval: Option<&Value>) -> Vec<(What, Value)> {
     let (decision, reason_code, reason_detail, _) = outcome.words();
+    let (reason_code, reason_detail) = match outcome.verdict {
+        // The reason is that of the failure, which comes after.
+        Verdict::Failed { .. } => (decision::POLICY_PASS, None),
+        _ => (reason_code, reason_detail),
+    };
     let mut data = json!({"decision": decision, "reason_code": reason_code});
     if let Some(detail) = reason_detail {
         data["reason_detail"] = detail.into();
@@ -295,5 +311,9 @@ fn happened(outcome: &Outcome<'_>, approval: Option<&Value>) -> Vec<(What, Value
             vec![(What::PendingHumanReview, data)]
         }
         (Verdict::Denied { .. }, _) => vec![(What::Denied, data)],
+        (Verdict::Failed { reason, detail }, _) => {
+            let failed = json!({"reason_code": reason.code(), "reason_detail": detail});
+            vec![(What::Authorized, data), (What::Failed, failed)]
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Human review: a payment above a policy's threshold waits for a human, who approves or rejects it, for 72 hours.
 //!
-//! Approving decides the payment again by everything but the human step, as things are now: it may still be denied. The
-//! row decides between approval, rejection and the end of the time. No money is held meanwhile.
+//! Approving decides the payment again by everything but the human step, as things are now: it may still be denied, and it fails
+//! when nothing forbids it and what it takes is gone. The row decides between approval, rejection and the end of the time. No
+//! money is held meanwhile.
 
 use std::time::Instant;
 
@@ -63,7 +64,7 @@ impl ReviewService for Pay {
     }
 }
 
-/// Decides again, and settles, holds or denies. Repeating it under its idempotency key gives the first answer.
+/// Decides again, and settles, holds, denies or fails. Repeating it under its idempotency key gives the first answer.
 async fn approve(
     pay: &Pay,
     caller: &Caller,

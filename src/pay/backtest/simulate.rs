@@ -188,7 +188,9 @@ impl<'a> Simulation<'a> {
         let (simulated, reason_code) = match verdict {
             Verdict::Approved => (Decided::Approved, POLICY_PASS),
             Verdict::Review { .. } => (Decided::Review, Reason::HumanRequired.code()),
-            Verdict::Denied { reason, .. } => (Decided::Denied, reason.code()),
+            Verdict::Denied { reason, .. } | Verdict::Failed { reason, .. } => {
+                (Decided::Denied, reason.code())
+            }
         };
         if simulated == Decided::Approved {
             self.count(&passing.past, at);

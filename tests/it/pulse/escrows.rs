@@ -372,6 +372,7 @@ async fn held_money_counts_and_cannot_be_spent() {
         .act(&ids[1], "approve", json!({}))
         .await
         .expect_status(200);
+    assert_eq!(late.json["status"], "failed");
     assert_eq!(late.json["authorization"]["reason_code"], "escrow_expired");
     desk.app.stop().await;
 }

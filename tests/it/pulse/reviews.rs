@@ -4,6 +4,7 @@ use chrono::Duration;
 use futures_util::future::join_all;
 use pulpo::{
     clock::Clock,
+    pay::audit,
     proto::pulpo::pay::v1::{ApprovePaymentRequest, review_service_client::ReviewServiceClient},
     workers::Workers,
 };
@@ -161,6 +162,76 @@ async fn approving_decides_again_and_counts_from_then_on() {
         poor.json["authorization"]["reason_code"],
         "insufficient_funds"
     );
+    desk.app.stop().await;
+}
+
+/// Nothing forbids it and a human approved it, but what it takes is gone: it was authorized, and failed.
+#[tokio::test]
+async fn an_approval_that_cannot_be_carried_out_fails_and_moves_nothing() {
+    let desk = Desk::open().await;
+    let (poor, closed) = (desk.pending(json!({})).await, desk.pending(json!({})).await);
+    let withdraw = json!({"amount": 40_500.01});
+    let path = format!("/wallets/{PAYER}/withdraw");
+    desk.api().post(&path, &withdraw).await.expect_status(200);
+    let keyed = desk.api().header("idempotency-key", "approve-poor");
+    let approve = format!("/payments/{poor}/approve");
+    let failed = keyed.post(&approve, &json!({"reason": "Seen"})).await;
+    let failed = failed.expect(
+        200,
+        "{transaction_id status authorization{decision reason_code reason_detail compliance_status processing_time_ms}}",
+    );
+    assert_eq!(failed.json["status"], "failed");
+    assert_eq!(
+        failed.json["authorization"]["reason_detail"],
+        format!("The USD wallet of agent {PAYER} does not cover $9,500")
+    );
+    let again = keyed.post(&approve, &json!({"reason": "Seen"})).await;
+    assert_eq!(failed.text, again.text);
+
+    let pay_in = format!("/wallets/{PAYER}/fund");
+    desk.api().post(&pay_in, &withdraw).await.expect_status(200);
+    let close = format!("UPDATE wallets SET is_active = false WHERE agent_id = '{PAYEE}'");
+    desk.app.sql(&close).await;
+    assert_eq!(
+        desk.review(&closed, "approve").await.json["status"],
+        "failed"
+    );
+
+    let types = json!(["pending_human_review", "authorized", "failed"]);
+    for (id, reason) in [
+        (&poor, "insufficient_funds"),
+        (&closed, "counterparty_blocked"),
+    ] {
+        assert_eq!(
+            desk.told(id).await,
+            json!(["failed", "approved", reason, types])
+        );
+        let events = desk.api().get(&format!("/payments/{id}/events")).await;
+        assert_eq!(
+            events.str("/events/1/event_data/reason_code"),
+            "policy_pass"
+        );
+        assert_eq!(
+            events.str("/events/1/event_data/human_review/reason"),
+            "Seen"
+        );
+        assert_eq!(events.str("/events/2/event_data/reason_code"), reason);
+        // It is over: nobody can approve it again when there is money.
+        for verb in ["approve", "reject"] {
+            refused(&desk.review(id, verb).await, 409, "conflict");
+        }
+    }
+    let listed = desk.api().get("/payments?status=failed").await;
+    assert_eq!(listed.json["count"], 2);
+    assert_eq!(desk.available(PAYER).await, 50_000.0);
+    // Neither counts in the windows: the whole day's 50,000 are left.
+    let outside = json!({"amount": 8_999, "counterparty_agent_id": "agent-other"});
+    for _ in 0..5 {
+        let paid = desk.pay(outside.clone()).await.expect_status(200);
+        assert_eq!(paid.json["status"], "authorized", "{}", paid.text);
+    }
+    let audit = audit::verify(&desk.app.app.db, None).await.unwrap();
+    assert_eq!(audit.fault_count(), 0);
     desk.app.stop().await;
 }
 

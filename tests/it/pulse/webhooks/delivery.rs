@@ -103,6 +103,37 @@ async fn a_payment_is_delivered_signed_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_failure_is_delivered_after_its_authorization() {
+    let hooks = Hooks::open().await;
+    let (_, secret) = hooks.register(&EVENTS).await;
+    let api = hooks.desk.api();
+    let waits = hooks.desk.pay(json!({"amount": 9500})).await;
+    let id = waits.expect_status(200).str("/transaction_id").to_owned();
+    let withdraw = json!({"amount": 50_000});
+    let path = format!("/wallets/{PAYER}/withdraw");
+    api.post(&path, &withdraw).await.expect_status(200);
+    let approved = api
+        .post(&format!("/payments/{id}/approve"), &json!({}))
+        .await;
+    assert_eq!(approved.expect_status(200).json["status"], "failed");
+    hooks.settle().await;
+    let received = hooks.receiver.take();
+    assert_eq!(kinds(&received), ["payment.authorized", "payment.failed"]);
+    let failed = &received[1];
+    failed.is_signed_with(&secret);
+    let data = &failed.json()["data"];
+    assert_eq!(
+        (
+            &data["transaction_id"],
+            &data["reason_code"],
+            &data["amount"]
+        ),
+        (&json!(id), &json!("insufficient_funds"), &json!(9500.0))
+    );
+    hooks.close().await;
+}
+
+#[tokio::test]
 async fn a_denial_is_delivered_and_what_was_not_asked_for_is_not() {
     let hooks = Hooks::open().await;
     let (_, _) = hooks.register(&["payment.denied"]).await;
