@@ -1,10 +1,12 @@
-//! Clients that pay, and the book of what they were told.
+//! Clients that pay, act on what is held, and move money in and out; and the book of what they were told.
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use super::request::{self, Held, Kind, Request, Transfer, Wanted};
 
 /// Clients that pay at once; every other one sends a key with its requests.
 pub(super) const CLIENTS: usize = 8;
@@ -17,24 +19,8 @@ pub(super) struct Door {
     http: reqwest::Client,
 }
 
-/// A payment that a client asks for.
-#[derive(Clone)]
-pub(super) struct Request {
-    /// Of this request alone; its key, too, when it has one.
-    reference: String,
-    is_keyed: bool,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Settled,
-    Held,
-    Denied,
-}
-
 enum Answer {
-    /// The transaction.
+    /// The transaction, or the balance of a wallet.
     Given(String),
     /// 503: it may have been done or not.
     Unavailable,
@@ -42,49 +28,10 @@ enum Answer {
     Gone,
 }
 
-/// What became of a request: its transaction, or no answer.
+/// What became of a request: what it was answered, or nothing.
 pub(super) struct Told {
     request: Request,
     id: Option<String>,
-}
-
-impl Kind {
-    /// What is answered.
-    fn answered(self) -> &'static str {
-        match self {
-            Self::Settled => "authorized",
-            Self::Held => "escrow_held",
-            Self::Denied => "denied",
-        }
-    }
-
-    /// What is stored from then on.
-    fn stored(self) -> &'static str {
-        match self {
-            Self::Settled => "settled",
-            Self::Held => "escrow_held",
-            Self::Denied => "denied",
-        }
-    }
-}
-
-impl Request {
-    fn body(&self) -> Value {
-        let mut body = json!({
-            "requesting_agent_id": "agent-treasury-ops",
-            "counterparty_agent_id": "agent-vendor-pay",
-            "amount": 1.00,
-            "tx_type": "crash_test",
-            "reference_id": self.reference,
-        });
-        match self.kind {
-            Kind::Settled => {}
-            Kind::Held => body["escrow_conditions"] = json!({}),
-            // More than the policy lets through.
-            Kind::Denied => body["amount"] = json!(10_000.01),
-        }
-        body
-    }
 }
 
 impl Door {
@@ -132,14 +79,11 @@ impl Door {
     }
 
     async fn ask(&self, request: &Request) -> Answer {
-        let key = request.is_keyed.then_some(request.reference.as_str());
-        match self.post("/payments/request", &request.body(), key).await {
+        let (path, body) = (request.path(), request.body());
+        match self.post(&path, &body, request.key()).await {
             Err(_) => Answer::Gone,
             Ok((503, _)) => Answer::Unavailable,
-            Ok((status, reply)) => {
-                assert_eq!(reply["status"], request.kind.answered(), "{status} {reply}");
-                Answer::Given(reply["transaction_id"].as_str().unwrap().to_owned())
-            }
+            Ok((status, reply)) => Answer::Given(request.told(status, &reply)),
         }
     }
 
@@ -170,9 +114,11 @@ impl Clients {
         for client in 0..CLIENTS {
             let name = format!("crash-{cycle}-{client}");
             let is_keyed = client % 2 == 0;
+            // A cycle is short: each client begins elsewhere, each time.
+            let first = client * request::ROUND + usize::try_from(cycle).unwrap();
             running.spawn(pay(
                 door.clone(),
-                name,
+                (name, first),
                 is_keyed,
                 stop.clone(),
                 tell.clone(),
@@ -194,19 +140,20 @@ impl Clients {
 
 async fn pay(
     door: Door,
-    name: String,
+    (name, first): (String, usize),
     is_keyed: bool,
     stop: CancellationToken,
     tell: mpsc::UnboundedSender<Told>,
 ) {
-    for number in 0.. {
+    let mut held = None;
+    for number in first.. {
         if stop.is_cancelled() {
             return;
         }
         let request = Request {
             reference: format!("{name}-{number}"),
             is_keyed,
-            kind: [Kind::Settled, Kind::Settled, Kind::Held, Kind::Denied][number % 4],
+            kind: request::next(number, &mut held),
         };
         let answer = door.ask(&request).await;
         let goes_on = match &answer {
@@ -218,32 +165,51 @@ async fn pay(
             Answer::Given(id) => Some(id),
             Answer::Unavailable | Answer::Gone => None,
         };
+        if let (Kind::Pay(Wanted::Held), Some(id)) = (&request.kind, &id) {
+            let (reference, id) = (request.reference.clone(), id.clone());
+            held = Some(Held { reference, id });
+        }
         if tell.send(Told { request, id }).is_err() || !goes_on {
             return;
         }
     }
 }
 
+/// A payment that was acknowledged.
+pub(super) struct Known {
+    pub(super) id: String,
+    /// What it is in the store; two where nobody was told what came of the last request about it.
+    pub(super) statuses: Vec<&'static str>,
+}
+
+/// Transfers that were acknowledged, and those that may have happened or not.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Moved {
+    pub(super) acknowledged: i64,
+    pub(super) lost: i64,
+}
+
 /// What all clients were told.
 #[derive(Default)]
 pub(super) struct Book {
-    /// By reference: the transaction, and its status in the store.
-    pub(super) acknowledged: HashMap<String, (String, &'static str)>,
-    /// References without an answer and without a key.
+    /// By reference.
+    pub(super) acknowledged: HashMap<String, Known>,
+    /// References of payments without an answer and without a key.
     pub(super) lost: HashSet<String>,
+    pub(super) moved: HashMap<Transfer, Moved>,
     /// How many answers came only when they were asked for again.
     pub(super) repeated: usize,
     unanswered: Vec<Request>,
 }
 
 impl Book {
-    /// Its reference, when it was acknowledged.
+    /// The reference of the payment it was about, when it was acknowledged.
     pub(super) fn keep(&mut self, told: Told) -> Option<String> {
         let Told { request, id } = told;
         match id {
-            Some(id) => return Some(self.acknowledge(request, id)),
-            None if request.is_keyed => self.unanswered.push(request),
-            None => _ = self.lost.insert(request.reference),
+            Some(id) => return self.acknowledge(request, id),
+            None if request.key().is_some() => self.unanswered.push(request),
+            None => self.lose(request),
         }
         None
     }
@@ -259,18 +225,46 @@ impl Book {
             };
             assert_eq!(id, again);
             self.repeated += 1;
-            references.push(self.acknowledge(request, id));
+            references.extend(self.acknowledge(request, id));
         }
         references
     }
 
-    fn acknowledge(&mut self, request: Request, id: String) -> String {
-        let reference = request.reference;
-        let known = (id, request.kind.stored());
-        assert!(
-            self.acknowledged.insert(reference.clone(), known).is_none(),
-            "told twice"
-        );
-        reference
+    fn acknowledge(&mut self, request: Request, id: String) -> Option<String> {
+        let (reference, status) = match request.kind {
+            Kind::Pay(wanted) => {
+                let reference = request.reference;
+                let known = Known {
+                    id,
+                    statuses: Vec::new(),
+                };
+                let before = self.acknowledged.insert(reference.clone(), known);
+                assert!(before.is_none(), "told twice");
+                (reference, wanted.statuses().1)
+            }
+            Kind::Act(verb, held) => (held.reference, verb.statuses().1),
+            Kind::Transfer(transfer) => {
+                self.moved.entry(transfer).or_default().acknowledged += 1;
+                return None;
+            }
+        };
+        self.known(&reference).statuses = vec![status];
+        Some(reference)
+    }
+
+    fn lose(&mut self, request: Request) {
+        match request.kind {
+            Kind::Pay(_) => _ = self.lost.insert(request.reference),
+            Kind::Act(verb, held) => {
+                let known = self.known(&held.reference);
+                known.statuses.push(verb.statuses().1);
+            }
+            Kind::Transfer(transfer) => self.moved.entry(transfer).or_default().lost += 1,
+        }
+    }
+
+    fn known(&mut self, reference: &str) -> &mut Known {
+        let known = self.acknowledged.get_mut(reference);
+        known.expect("it was acknowledged")
     }
 }
