@@ -29,6 +29,9 @@ const STEPS: [&str; 14] = [
     "escrow_expired",
 ];
 
+/// The steps that find what a payment takes gone. Nobody forbids it there.
+const MEANS: [&str; 2] = ["insufficient_funds", "escrow_expired"];
+
 /// Facts that own what they say.
 #[derive(Clone, Debug)]
 struct Case {
@@ -127,26 +130,47 @@ impl Case {
         let Some(policy) = &self.policy else {
             return ("denied", "no_policy");
         };
-        for code in STEPS {
-            // The receiver's wallet is a matter of the fifth step, too, after both policies.
-            let is_closed = self.payee.is_some() && self.is_closed;
-            if code == "category_not_allowed" && is_closed {
-                return ("denied", "counterparty_blocked");
-            }
-            // A precheck that is not sure wants a human, at its own step.
-            let unsure = matches!(self.compliance, Some(ComplianceVerdict::Review { .. }));
-            let checked = policy.compliance_precheck && !policy.compliance_jurisdictions.is_empty();
-            if code == "compliance_denied" && checked && unsure && !self.is_human_approved {
-                return ("pending_human_review", "human_required");
-            }
-            if self.is_wrong(policy, code) {
-                return match code {
-                    "human_required" => ("pending_human_review", code),
-                    _ => ("denied", code),
-                };
-            }
+        // What a human approved is denied by what forbids it first, and then fails for want of means.
+        let (forbids, lacks): (Vec<&str>, Vec<&str>) = match self.is_human_approved {
+            true => STEPS.into_iter().partition(|code| !MEANS.contains(code)),
+            false => (STEPS.to_vec(), Vec::new()),
+        };
+        let lacks = ["category_not_allowed"].into_iter().chain(lacks);
+        let mut forbids = forbids.into_iter();
+        let denied = forbids.find_map(|code| self.answer(policy, code, !self.is_human_approved));
+        denied
+            .or_else(|| {
+                let mut lacks = lacks.filter(|_| self.is_human_approved);
+                lacks.find_map(|code| self.answer(policy, code, true))
+            })
+            .map_or(("approved", POLICY_PASS), |(answer, code)| {
+                let has_failed = denied.is_none() && self.is_human_approved;
+                (if has_failed { "failed" } else { answer }, code)
+            })
+    }
+
+    /// What a step answers, if it finds a fault.
+    fn answer(
+        &self,
+        policy: &PolicySnapshot,
+        code: &'static str,
+        asks_for_wallet: bool,
+    ) -> Option<(&'static str, &'static str)> {
+        // The receiver's wallet is a matter of the fifth step, too, after both policies.
+        let is_closed = self.payee.is_some() && self.is_closed;
+        if code == "category_not_allowed" && is_closed && asks_for_wallet {
+            return Some(("denied", "counterparty_blocked"));
         }
-        ("approved", POLICY_PASS)
+        // A precheck that is not sure wants a human, at its own step.
+        let unsure = matches!(self.compliance, Some(ComplianceVerdict::Review { .. }));
+        let checked = policy.compliance_precheck && !policy.compliance_jurisdictions.is_empty();
+        if code == "compliance_denied" && checked && unsure && !self.is_human_approved {
+            return Some(("pending_human_review", "human_required"));
+        }
+        self.is_wrong(policy, code).then_some(match code {
+            "human_required" => ("pending_human_review", code),
+            _ => ("denied", code),
+        })
     }
 }
 
@@ -155,6 +179,7 @@ fn told(verdict: &Verdict) -> (&'static str, &'static str) {
         Verdict::Approved => ("approved", POLICY_PASS),
         Verdict::Review { .. } => ("pending_human_review", "human_required"),
         Verdict::Denied { reason, .. } => ("denied", reason.code()),
+        Verdict::Failed { reason, .. } => ("failed", reason.code()),
     }
 }
 
@@ -283,7 +308,10 @@ fn every_snapshot_is_decided_as_the_reference_says_and_every_reason_is_given() {
         let verdict = decide(&case.facts());
         let (decision, code) = told(&verdict);
         prop_assert_eq!((decision, code), case.expected());
-        if let Verdict::Review { detail } | Verdict::Denied { detail, .. } = &verdict {
+        if let Verdict::Review { detail }
+        | Verdict::Denied { detail, .. }
+        | Verdict::Failed { detail, .. } = &verdict
+        {
             prop_assert!(!detail.is_empty());
         }
         given.borrow_mut().insert(code);
