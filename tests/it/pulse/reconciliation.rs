@@ -1,5 +1,6 @@
 //! Reconciliation: triggered and daily, what it finds, and that a report ends whatever happens to its job.
 
+mod anomalies;
 mod findings;
 
 use chrono::{DateTime, TimeDelta, Utc};
