@@ -273,6 +273,23 @@ impl From<WireProblem> for Stop {
 }
 
 impl Stop {
+    /// Whether only the whole message can tell: a value without a JSON form may be followed by another one of the same
+    /// field, which merges with it or overrides it. Bytes that are no message stay so.
+    #[cold]
+    pub(super) fn needs_whole(&self) -> bool {
+        match self {
+            Stop::Unusual => true,
+            Stop::Fault(fault) => !matches!(
+                fault.problem,
+                WireProblem::Truncated
+                    | WireProblem::Varint
+                    | WireProblem::Tag
+                    | WireProblem::Group
+                    | WireProblem::Utf8
+            ),
+        }
+    }
+
     /// Gathered fields are never unusual, so what stops their pass is a fault.
     #[cold]
     pub(super) fn into_fault(self) -> WireFault {

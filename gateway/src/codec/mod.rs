@@ -209,7 +209,7 @@ impl Codec {
             out,
             gather: false,
         });
-        if let Err(Stop::Unusual) = result {
+        if result.as_ref().is_err_and(Stop::needs_whole) {
             out.truncate(start);
             result = write(&mut Writer {
                 tables: &self.tables,

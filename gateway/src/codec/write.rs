@@ -2,8 +2,9 @@
 //! each list and map in one piece, nothing twice.
 //!
 //! Anything else is legal too and stops the pass with `Stop::Unusual`. The whole text is then written again by `gather`,
-//! which sorts every message's fields first. So a message costs at most two passes, however its unusual parts are nested;
-//! retrying each message on its own would double the work with every level.
+//! which sorts every message's fields first; so it is where a value has no JSON form, as what follows may override it. A
+//! message costs at most two passes, however its unusual parts are nested; retrying each message on its own would double
+//! the work with every level.
 
 use std::borrow::Cow;
 

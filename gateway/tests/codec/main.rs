@@ -27,6 +27,7 @@ mod generate;
 mod known;
 mod limits;
 mod masks;
+mod merging;
 mod numbers;
 mod objects;
 mod own;

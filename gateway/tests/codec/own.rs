@@ -1,10 +1,9 @@
 //! Pulpo's own types and field options.
 
-use prost_reflect::prost::encoding::{WireType, encode_key, encode_varint};
 use pulpo_gateway::codec::WireProblem;
 use pulpo_gateway::profile::{Absent, JsonProfile};
 
-use crate::support::{PROTO_JSON, codec, refused, round, round_with, write};
+use crate::support::{PROTO_JSON, codec, refused, round, round_with, sized, write};
 
 fn problem(wire: &[u8]) -> WireProblem {
     write(&PROTO_JSON, OWN, wire).unwrap_err().problem
@@ -14,13 +13,7 @@ const OWN: &str = "codec.own.Own";
 
 /// An `Own` whose field `number` holds a Decimal or Json with this text.
 fn wire(number: u32, text: &str) -> Vec<u8> {
-    let mut inner = vec![0x0a];
-    encode_varint(text.len() as u64, &mut inner);
-    inner.extend_from_slice(text.as_bytes());
-    let mut wire = Vec::new();
-    encode_key(number, WireType::LengthDelimited, &mut wire);
-    encode_varint(inner.len() as u64, &mut wire);
-    [wire, inner].concat()
+    sized(number, &sized(1, text.as_bytes()))
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use prost_reflect::prost::Message;
-use prost_reflect::prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
+use prost_reflect::prost::encoding::{WireType, decode_varint, encode_key};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use pulpo_gateway::codec::WireProblem;
 
 use crate::agree::{NAMES, entropy};
 use crate::generate::Choices;
-use crate::support::{PROFILES, PROTO_JSON, descriptor, oracle_text, value, write};
+use crate::support::{PROFILES, PROTO_JSON, descriptor, oracle_text, sized, value, write};
 
 /// One field with its tag.
 struct Piece {
@@ -186,14 +186,6 @@ fn tagged(number: u32, wire_type: WireType, value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_key(number, wire_type, &mut bytes);
     bytes.extend_from_slice(value);
-    bytes
-}
-
-fn sized(number: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode_key(number, WireType::LengthDelimited, &mut bytes);
-    encode_varint(payload.len() as u64, &mut bytes);
-    bytes.extend_from_slice(payload);
     bytes
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use prost_reflect::prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use pulpo_gateway::codec::{Codec, FieldPath, JsonFault, WireFault};
 use pulpo_gateway::profile::{Enums, Integers, JsonProfile, Names};
@@ -189,4 +190,25 @@ pub(crate) fn scalar_refused(field: &str, json: &str) -> String {
         .strip_prefix(&format!("{field}: "))
         .unwrap_or(&fault)
         .to_owned()
+}
+
+/// A field with its length.
+pub(crate) fn sized(number: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(number, WireType::LengthDelimited, &mut bytes);
+    encode_varint(payload.len() as u64, &mut bytes);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+pub(crate) fn varint(number: u32, value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_key(number, WireType::Varint, &mut bytes);
+    encode_varint(value, &mut bytes);
+    bytes
+}
+
+/// The message as ProtoJSON prints it.
+pub(crate) fn printed(name: &str, wire: &[u8]) -> String {
+    write(&PROTO_JSON, name, wire).unwrap()
 }

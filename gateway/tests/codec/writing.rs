@@ -2,31 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use prost_reflect::prost::encoding::{WireType, encode_key, encode_varint};
 use pulpo_gateway::codec::WireProblem;
 use pulpo_gateway::profile::JsonProfile;
 
-use crate::support::{PROTO_JSON, codec, write};
-
-/// A field with its length.
-fn sized(number: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode_key(number, WireType::LengthDelimited, &mut bytes);
-    encode_varint(payload.len() as u64, &mut bytes);
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-fn varint(number: u32, value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode_key(number, WireType::Varint, &mut bytes);
-    encode_varint(value, &mut bytes);
-    bytes
-}
-
-fn printed(name: &str, wire: &[u8]) -> String {
-    write(&PROTO_JSON, name, wire).unwrap()
-}
+use crate::support::{PROTO_JSON, codec, printed, sized, varint, write};
 
 fn fault(name: &str, wire: &[u8]) -> WireProblem {
     write(&PROTO_JSON, name, wire).unwrap_err().problem
@@ -102,90 +81,6 @@ fn fields_of_another_wire_type_are_unknown() {
     assert_eq!(printed("codec.test.Scalars", &wire), r#"{"theInt64":"7"}"#);
     assert_eq!(printed("codec.test.Lists", &varint(14, 1)), "{}");
     assert_eq!(printed("codec.test.Maps", &varint(1, 1)), "{}");
-}
-
-#[test]
-fn oneofs_keep_the_last_member() {
-    let name = "codec.test.Choice";
-    let text = sized(2, b"a");
-    let scalars = sized(4, &varint(3, 1));
-    let more = sized(4, &varint(4, 2));
-    assert_eq!(
-        printed(name, &[text.clone(), varint(3, 9)].concat()),
-        r#"{"number":9}"#
-    );
-    assert_eq!(
-        printed(name, &[varint(3, 9), text.clone()].concat()),
-        r#"{"text":"a"}"#
-    );
-    assert_eq!(
-        printed(name, &[scalars.clone(), more.clone()].concat()),
-        r#"{"scalars":{"theInt32":1,"theInt64":"2"}}"#
-    );
-    // A member in between clears what came before.
-    assert_eq!(
-        printed(name, &[scalars, text, more].concat()),
-        r#"{"scalars":{"theInt64":"2"}}"#
-    );
-}
-
-#[test]
-fn map_entries_may_be_incomplete_swapped_and_repeated() {
-    let name = "codec.test.Maps";
-    let by_int32 = |entry: &[u8]| sized(1, entry);
-    let (key, value) = (varint(1, 7), sized(2, b"x"));
-    assert_eq!(printed(name, &by_int32(b"")), r#"{"byInt32":{"0":""}}"#);
-    assert_eq!(printed(name, &by_int32(&key)), r#"{"byInt32":{"7":""}}"#);
-    assert_eq!(printed(name, &by_int32(&value)), r#"{"byInt32":{"0":"x"}}"#);
-    assert_eq!(
-        printed(name, &by_int32(&[value.clone(), key.clone()].concat())),
-        r#"{"byInt32":{"7":"x"}}"#
-    );
-    assert_eq!(
-        printed(
-            name,
-            &by_int32(
-                &[
-                    varint(9, 1),
-                    key.clone(),
-                    varint(1, 8),
-                    value.clone(),
-                    sized(2, b"y")
-                ]
-                .concat()
-            )
-        ),
-        r#"{"byInt32":{"8":"y"}}"#
-    );
-    let twice = [
-        by_int32(&[key.clone(), value].concat()),
-        by_int32(&varint(1, 8)),
-        by_int32(&[key, sized(2, b"y")].concat()),
-    ]
-    .concat();
-    assert_eq!(printed(name, &twice), r#"{"byInt32":{"7":"y","8":""}}"#);
-    let many: Vec<u8> = (0..100)
-        .flat_map(|key| by_int32(&varint(1, key % 50)))
-        .collect();
-    assert_eq!(printed(name, &many).matches(':').count(), 51);
-    // The same key in a longer varint is the same key.
-    assert_eq!(
-        printed(
-            name,
-            &[by_int32(&[0x08, 0x01]), by_int32(&[0x08, 0x81, 0x00])].concat()
-        ),
-        r#"{"byInt32":{"1":""}}"#
-    );
-    assert_eq!(
-        printed("codec.test.Tree", &sized(5, &sized(1, b"k"))),
-        r#"{"named":{"k":{}}}"#
-    );
-    let timestamp = PROTO_JSON.message("codec.test.Known").unwrap();
-    let mut out = Vec::new();
-    PROTO_JSON
-        .write_json(timestamp, &sized(1, b""), &mut out)
-        .unwrap();
-    assert_eq!(out, br#"{"timestamp":"1970-01-01T00:00:00Z"}"#);
 }
 
 #[test]
