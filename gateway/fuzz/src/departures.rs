@@ -158,21 +158,18 @@ fn is_other_null(kind: &Kind, value: &Value) -> bool {
     }
 }
 
-/// Whether it is the oracle that takes a parameter that ProtoJSON does not.
-pub fn oracle_takes_parameter(fault: &RequestFault, value: Option<&str>) -> bool {
-    let (
-        RequestFault::Parameter {
-            problem: ParameterProblem::Value(fault),
-            ..
-        },
-        Some(value),
-    ) = (fault, value)
+/// Whether it is the oracle that takes a parameter that ProtoJSON does not, for its value or its map key.
+pub fn oracle_takes_parameter(fault: &RequestFault, given: &[String]) -> bool {
+    let RequestFault::Parameter {
+        problem: ParameterProblem::Value(fault),
+        ..
+    } = fault
     else {
         return false;
     };
     match &fault.problem {
         Problem::Range { expected } | Problem::Value { expected } | Problem::Type { expected } => {
-            !strict::fits(expected, value)
+            given.iter().any(|text| !strict::fits(expected, text))
         }
         _ => false,
     }

@@ -62,7 +62,7 @@ pub fn check(data: &[u8]) {
             message.full_name()
         ),
         (Err(fault), Ok(_)) => assert!(
-            departures::oracle_takes_parameter(&fault, value_of(query, fault.name()).as_deref()),
+            departures::oracle_takes_parameter(&fault, &given_for(query, fault.name())),
             "only the reference takes {query:?} for {}: {fault}",
             message.full_name()
         ),
@@ -82,14 +82,25 @@ fn texts(query: &str) -> Vec<String> {
         .collect()
 }
 
-/// The decoded value that was last given for a name.
-fn value_of(query: &str, name: &str) -> Option<String> {
+/// The decoded value that was last given for a name, and the map key in that name.
+fn given_for(query: &str, name: &str) -> Vec<String> {
     let pairs = query
         .rsplit('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     // A fault shows the beginning of a long name.
-    let mut given = pairs.filter(|(other, _)| form(other).is_some_and(|it| it.starts_with(name)));
-    given.next().and_then(|(_, value)| form(value))
+    let mut given = pairs
+        .filter_map(|(other, value)| Some((form(other)?, value)))
+        .filter(|(other, _)| other.starts_with(name));
+    let Some((name, value)) = given.next() else {
+        return Vec::new();
+    };
+    let key = name
+        .split_once('[')
+        .and_then(|(_, key)| key.strip_suffix(']'));
+    form(value)
+        .into_iter()
+        .chain(key.map(str::to_owned))
+        .collect()
 }
 
 /// What has been given: single fields and map entries by name, and members by oneof.
