@@ -48,7 +48,7 @@ struct Measured {
 pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     // Each in a process that has done nothing before.
     let own = |kind| Measured::own(options, kind);
-    let proxy = || Measured::proxy(options);
+    let proxy = |threads| Measured::proxy(options, threads);
     let told = |name, kib, limit_kib| Figure {
         name,
         kib,
@@ -63,7 +63,12 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         ),
         told(
             "the same through the program",
-            proxy()?.download()?,
+            proxy(1)?.download()?,
+            download_limit,
+        ),
+        told(
+            "the same through the program with four threads",
+            proxy(4)?.download()?,
             download_limit,
         ),
         told(
@@ -73,7 +78,7 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         ),
         told(
             "the same through the program",
-            proxy()?.silent_streams()?,
+            proxy(1)?.silent_streams()?,
             stream_limit,
         ),
         told("the same by hand", own("by-hand")?.silent_streams()?, None),
@@ -94,12 +99,15 @@ impl Measured {
     }
 
     /// The program in front of the gRPC service.
-    fn proxy(options: &Options) -> Result<Self> {
+    fn proxy(options: &Options, threads: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (upstream, grpc) = serve(options, "grpc", folder.path())?;
         let address = free_address()?;
         let config = folder.path().join("gateway.toml");
-        fs::write(&config, proxy_config(folder.path(), address, grpc)?)?;
+        fs::write(
+            &config,
+            proxy_config(folder.path(), address, grpc, threads)?,
+        )?;
         let program = std::env::current_exe()?.with_file_name("pulpo-gateway");
         let arguments = ["--config", &config.to_string_lossy()];
         let log = folder.path().join("proxy");
@@ -149,11 +157,16 @@ fn serve(options: &Options, kind: &str, folder: &Path) -> Result<(Process, Socke
 }
 
 /// Room for all the streams.
-fn proxy_config(folder: &Path, address: SocketAddr, grpc: SocketAddr) -> Result<String> {
+fn proxy_config(
+    folder: &Path,
+    address: SocketAddr,
+    grpc: SocketAddr,
+    threads: usize,
+) -> Result<String> {
     let set = folder.join("descriptor.bin");
     fs::write(&set, DESCRIPTOR_SET)?;
     Ok(format!(
-        "server = {{max_connections = {most}}}\n\
+        "server = {{max_connections = {most}, workers = {threads}}}\n\
          listener = [{{name = \"main\", address = \"{address}\"}}]\n\
          surface = [{{name = \"bench\"}}]\n\
          [[upstream]]\n\

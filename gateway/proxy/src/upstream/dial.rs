@@ -14,8 +14,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerNam
 use super::Limits;
 use crate::tls::H2;
 
-/// What a stream may send before it is asked for more. Bounds what a slow reader costs.
-const STREAM_WINDOW: u32 = 512 * 1024;
+/// What a stream may send before it is asked for more. Bounds what a slow reader costs, and what a fast stream does: twice as
+/// much fills the heaps of four threads with 8 MiB instead of 2, and is a twentieth faster at best.
+const STREAM_WINDOW: u32 = 256 * 1024;
 /// The most there can be (RFC 9113, section 6.9.1): readers that stop must not stop the others on the connection, so
 /// only the streams' own windows count.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
