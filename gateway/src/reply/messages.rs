@@ -144,17 +144,16 @@ impl Messages {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// The one message of a unary reply, and the trailers it ended with, well or not.
-    pub(crate) async fn only(mut self) -> (Result<Bytes, Box<Fault>>, Option<HeaderMap>) {
-        let message = self.one().await;
-        let trailers = match self.end {
+    /// The trailers it ended with, well or not.
+    pub(crate) fn into_trailers(self) -> Option<HeaderMap> {
+        match self.end {
             End::Well(trailers) | End::Badly(trailers) => trailers,
             End::Open | End::Told => None,
-        };
-        (message, trailers)
+        }
     }
 
-    async fn one(&mut self) -> Result<Bytes, Box<Fault>> {
+    /// The one message of a unary reply.
+    pub(crate) async fn only(&mut self) -> Result<Bytes, Box<Fault>> {
         let first = self.next().await?;
         match (first, self.next().await?) {
             (Some(message), None) => Ok(message),

@@ -192,6 +192,15 @@ pub(crate) fn copy_metadata(surface: &Surface, from: &HeaderMap, to: &mut Header
     }
 }
 
+/// What a reply ended with joins its head, where that has not been sent: nobody reads trailers over HTTP/1.1.
+fn add_trailers(head: &mut HeaderMap, ended: Messages) {
+    for (name, value) in ended.into_trailers().iter().flatten() {
+        if *name != Status::GRPC_STATUS {
+            head.append(name.clone(), value.clone());
+        }
+    }
+}
+
 fn vary(headers: &mut HeaderMap, on: &HeaderName) {
     headers.append(header::VARY, HeaderValue::from(on.clone()));
 }

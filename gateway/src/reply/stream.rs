@@ -17,7 +17,9 @@ use http_body::Frame;
 use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 
-use super::{Call, Messages, chosen_status, copy_metadata, lines, print, raw, render, vary};
+use super::{
+    Call, Messages, add_trailers, chosen_status, copy_metadata, lines, print, raw, render, vary,
+};
 use crate::{
     codec::FieldPath,
     compress::Encoder,
@@ -36,11 +38,15 @@ pub(crate) async fn streamed(
     response: Response<Body>,
 ) -> Response<Body> {
     let max_bytes = call.surface.options.limits.max_reply_bytes;
-    let (parts, messages) = Messages::new(response, max_bytes, call.faults.clone(), call.deadline);
+    let (mut parts, messages) =
+        Messages::new(response, max_bytes, call.faults.clone(), call.deadline);
     let opened = match messages {
         Ok(mut messages) => match messages.next().await {
             Ok(first) => Printer::open(call, framing, messages, first),
-            Err(fault) => Err(fault),
+            Err(fault) => {
+                add_trailers(&mut parts.headers, messages);
+                Err(fault)
+            }
         },
         Err(fault) => Err(fault),
     };

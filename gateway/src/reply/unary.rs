@@ -9,10 +9,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 
 use super::{
-    Call, Messages, broken, chosen_status, copy_metadata, damaged, full, print, raw, tag, vary,
+    Call, Messages, add_trailers, broken, chosen_status, copy_metadata, damaged, full, print, raw,
+    tag, vary,
 };
 use crate::{
     call::is_bare_reply,
@@ -64,16 +65,14 @@ fn limit(call: &Call<'_>) -> usize {
 
 async fn framed(call: &Call<'_>, response: Response<Body>) -> Response<Body> {
     let (mut parts, messages) = Messages::new(response, limit(call), call.faults.clone(), None);
-    let (message, trailers) = match messages {
-        Ok(messages) => messages.only().await,
-        Err(fault) => (Err(fault), None),
-    };
-    // A unary reply has no trailers over HTTP/1.1 that anybody reads: they are headers.
-    for (name, value) in trailers.iter().flatten() {
-        if *name != Status::GRPC_STATUS {
-            parts.headers.append(name.clone(), value.clone());
+    let message = match messages {
+        Ok(mut messages) => {
+            let message = messages.only().await;
+            add_trailers(&mut parts.headers, messages);
+            message
         }
-    }
+        Err(fault) => Err(fault),
+    };
     finish(call, parts.headers, message)
 }
 

@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, body::Body};
 
 use super::{
-    Call, Handshake, Messages,
+    Call, Handshake, Messages, add_trailers,
     close::{failed, frame},
     copy_metadata, print,
 };
@@ -127,7 +127,7 @@ pub(crate) async fn upgrade(
         None => Outgoing::Waiting(reply),
         Some(response) => {
             let max_bytes = call.surface.options.limits.max_reply_bytes;
-            let (parts, messages) =
+            let (mut parts, messages) =
                 Messages::new(response, max_bytes, call.faults.clone(), call.deadline);
             let mut messages = match messages {
                 Ok(messages) => messages,
@@ -151,7 +151,10 @@ pub(crate) async fn upgrade(
                         is_over,
                     }))
                 }
-                Err(fault) => return call.refuse(&fault, &parts.headers),
+                Err(fault) => {
+                    add_trailers(&mut parts.headers, messages);
+                    return call.refuse(&fault, &parts.headers);
+                }
             }
         }
     };

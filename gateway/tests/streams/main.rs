@@ -30,7 +30,8 @@ use tonic::body::Body;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use messages::{
-    File, Form, HttpBody, Json, Line, Part, collected, framed, line, lines, reply, unframed,
+    File, Form, HttpBody, Json, Line, Part, collected, failing, framed, line, lines, reply,
+    unframed,
 };
 
 struct Plain;

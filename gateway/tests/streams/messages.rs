@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tonic::{Code, Status, body::Body};
@@ -77,6 +77,14 @@ pub(crate) fn reply(
         .map(Frame::data)
         .chain(stream::once(async move { Frame::trailers(trailers(code)) }))
         .map(Ok::<_, Status>);
+    Response::new(Body::new(StreamBody::new(frames)))
+}
+
+/// A reply without a message whose end says why, and more.
+pub(crate) fn failing() -> Response<Body> {
+    let mut ended = trailers(Code::NotFound);
+    ended.append("x-trail", HeaderValue::from_static("one"));
+    let frames = stream::once(async move { Ok::<_, Status>(Frame::trailers(ended)) });
     Response::new(Body::new(StreamBody::new(frames)))
 }
 

@@ -14,7 +14,8 @@ use http_body_util::BodyExt;
 use tonic::{Code, Status};
 
 use super::{
-    Json, Line, call, framed, get, is_refused, line, lines, options, reply, service, surface, text,
+    Json, Line, call, failing, framed, get, is_refused, line, lines, options, reply, service,
+    surface, text,
 };
 
 const ARRAY: &str = "application/json";
@@ -98,6 +99,18 @@ async fn an_error_before_the_first_message_has_its_status() {
             get("/v1/logs/a:watch", &[("accept", EVENTS)]),
         )
         .await;
+        is_refused(response, 404, "").await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_early_end_says_besides_is_in_headers() {
+    let surface = surface(options());
+    for accept in [ARRAY, LINES, EVENTS] {
+        let missing = service(|_| async { failing() });
+        let request = get("/v1/logs/a:watch", &[("accept", accept)]);
+        let response = call(&surface, missing, request).await;
+        assert_eq!(response.headers()["x-trail"], "one", "{accept}");
         is_refused(response, 404, "").await;
     }
 }

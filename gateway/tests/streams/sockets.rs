@@ -17,7 +17,9 @@ use tokio_tungstenite::{
 };
 use tonic::{Code, Status};
 
-use super::{Line, Service, framed, line, lines, options, reply, service, surface, unframed};
+use super::{
+    Line, Service, failing, framed, line, lines, options, reply, service, surface, unframed,
+};
 
 /// Serves until the runtime ends.
 async fn served(service: Service, sockets: Sockets) -> SocketAddr {
@@ -98,6 +100,13 @@ async fn an_early_error_keeps_its_status() {
         assert_eq!(response.status(), 403);
         assert_eq!(response.headers()["content-type"], "application/json");
     }
+    // Told at the end, without a message before it.
+    let address = served(service(|_| async { failing() }), Sockets::default()).await;
+    let Err(Error::Http(response)) = connected(address, "/v1/logs/a:watch").await else {
+        panic!("it was opened");
+    };
+    assert_eq!(response.status(), 404);
+    assert_eq!(response.headers()["x-trail"], "one");
 }
 
 /// Answers every message of the request with the same one as soon as it comes.

@@ -18,7 +18,7 @@ use tonic::Code;
 
 use crate::{
     gateway::{config, reflected},
-    messages::{Json, Line, framed, line, reply},
+    messages::{Json, Line, failing, framed, line, reply},
     running::Program,
     scripted::{Told, counting, scripted, silent},
     server::Server,
@@ -94,6 +94,19 @@ async fn an_early_error_keeps_its_status_and_a_late_one_ends_the_framing() {
         let late = program.get("/v1/logs/a:watch", &headers).await;
         assert_eq!(late.status(), 200);
         assert_eq!(late.text().await.unwrap(), expected);
+    }
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_early_end_says_besides_is_in_headers() {
+    let server = scripted(|_| async { failing() }).await;
+    let program = in_front_of(&server).await;
+    for (path, accept) in [("/v1/logs/a:watch", EVENTS), ("/v1/lines/a", ARRAY)] {
+        let refused = program.get(path, &[("accept", accept)]).await;
+        assert_eq!(refused.status(), 404, "{path}");
+        assert_eq!(refused.headers()["x-trail"], "one", "{path}");
     }
     program.stop().await;
     server.stop().await;
