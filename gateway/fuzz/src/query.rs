@@ -82,25 +82,22 @@ fn texts(query: &str) -> Vec<String> {
         .collect()
 }
 
-/// The decoded value that was last given for a name, and the map key in that name.
+/// All decoded values given for a name, and the map keys in that name.
 fn given_for(query: &str, name: &str) -> Vec<String> {
-    let pairs = query
-        .rsplit('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    // A fault shows the beginning of a long name.
-    let mut given = pairs
-        .filter_map(|(other, value)| Some((form(other)?, value)))
-        .filter(|(other, _)| other.starts_with(name));
-    let Some((name, value)) = given.next() else {
-        return Vec::new();
-    };
-    let key = name
-        .split_once('[')
-        .and_then(|(_, key)| key.strip_suffix(']'));
-    form(value)
-        .into_iter()
-        .chain(key.map(str::to_owned))
-        .collect()
+    let mut given = Vec::new();
+    for pair in query.split('&') {
+        let (other, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // A fault shows the beginning of a long name.
+        let Some(other) = form(other).filter(|other| other.starts_with(name)) else {
+            continue;
+        };
+        given.extend(form(value));
+        let key = other
+            .split_once('[')
+            .and_then(|(_, key)| key.strip_suffix(']'));
+        given.extend(key.map(str::to_owned));
+    }
+    given
 }
 
 /// What has been given: single fields and map entries by name, and members by oneof.

@@ -1,5 +1,9 @@
 //! Messages in framings that are made of lines: NDJSON and server-sent events.
 
+use bytes::Bytes;
+
+use crate::{codec::FieldPath, fault::Fault, surface::Surface};
+
 const DATA: &[u8] = b"data: ";
 
 /// What `print` appends, as the data of one event, and the end of the event.
@@ -42,4 +46,29 @@ pub(super) fn data_of(data: &[u8], out: &mut Vec<u8>) {
         out.push(b'\n');
     }
     out.push(b'\n');
+}
+
+/// A line with the text of a field; nothing where the field is empty, or would not be one line.
+pub(super) fn field(
+    surface: &Surface,
+    start: &str,
+    path: &FieldPath,
+    message: &Bytes,
+    out: &mut Vec<u8>,
+) -> Result<(), Box<Fault>> {
+    let mut json = Vec::new();
+    surface
+        .codec
+        .write_field_json(path, message, &mut json)
+        .map_err(|fault| super::broken(&fault.to_string()))?;
+    let text = match json.first() {
+        Some(b'"') => serde_json::from_slice(&json).unwrap_or_default(),
+        _ => String::from_utf8(json).unwrap_or_default(),
+    };
+    if !text.is_empty() && text != "null" && !text.contains(['\n', '\r', '\0']) {
+        out.extend_from_slice(start.as_bytes());
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    }
+    Ok(())
 }

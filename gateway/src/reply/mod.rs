@@ -1,12 +1,15 @@
 //! The reply on its way out: messages of a gRPC response as JSON (or as they are), its metadata as headers.
 //!
 //! `messages` takes the gRPC reply apart, `unary` prints one message, `stream` prints many in a framing (`lines` for those
-//! made of lines), `websocket` as text frames between a `handshake` and its `close`, `tag` knows entity tags. This file has what they share: refusals, headers, and the JSON of a message.
+//! made of lines), `websocket` as text frames between a `handshake` (after `opening`, what the service
+//! says before it) and its `close`, `tag` knows entity tags. This file has what they share: refusals, headers, and the JSON of
+//! a message.
 
 mod close;
 mod handshake;
 mod lines;
 mod messages;
+mod opening;
 mod stream;
 pub(crate) mod tag;
 mod unary;

@@ -21,7 +21,6 @@ use super::{
     Call, Messages, add_trailers, chosen_status, copy_metadata, lines, print, raw, render, vary,
 };
 use crate::{
-    codec::FieldPath,
     compress::Encoder,
     fault::{ErrorContext, Fault},
     framing::Framing,
@@ -287,41 +286,16 @@ impl Printer {
             out.extend_from_slice(format!("retry: {retry}\n").as_bytes());
         }
         match &events.id {
-            Some(path) => self.line("id: ", path, message, out)?,
+            Some(path) => lines::field(&self.surface, "id: ", path, message, out)?,
             None if events.is_plain => {}
             None => out.extend_from_slice(format!("id: {}\n", self.count).as_bytes()),
         }
         if let Some(path) = &events.name {
-            self.line("event: ", path, message, out)?;
+            lines::field(&self.surface, "event: ", path, message, out)?;
         }
         lines::data(out, |out| {
             print(&self.surface, endpoint, false, message, out)
         })
-    }
-
-    /// A line with the text of a field; nothing where the field is empty, or would not be one line.
-    fn line(
-        &self,
-        start: &str,
-        path: &FieldPath,
-        message: &Bytes,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Box<Fault>> {
-        let mut json = Vec::new();
-        self.surface
-            .codec
-            .write_field_json(path, message, &mut json)
-            .map_err(|fault| super::broken(&fault.to_string()))?;
-        let text = match json.first() {
-            Some(b'"') => serde_json::from_slice(&json).unwrap_or_default(),
-            _ => String::from_utf8(json).unwrap_or_default(),
-        };
-        if !text.is_empty() && text != "null" && !text.contains(['\n', '\r', '\0']) {
-            out.extend_from_slice(start.as_bytes());
-            out.extend_from_slice(text.as_bytes());
-            out.push(b'\n');
-        }
-        Ok(())
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

@@ -5,8 +5,6 @@
 //! message as the close reason.
 
 use std::{
-    future::Future,
-    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::upgrade::Upgraded;
@@ -33,12 +31,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, body::Body};
 
 use super::{
-    Call, Handshake, Messages, add_trailers,
+    Call, Handshake, Messages,
     close::{failed, frame},
-    copy_metadata, print,
+    copy_metadata,
+    opening::{Open, Outgoing, Reply, opened},
+    print,
 };
 use crate::{
-    deadline,
     fault::Fault,
     request::{
         Plan,
@@ -97,67 +96,21 @@ impl Incoming {
     }
 }
 
-type Reply = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
-/// Answers a handshake: with 101 as soon as the service gives a message or asks for one, and with the status it fails with
-/// before that.
+/// Answers a handshake: with 101 as soon as the service gives a message, or asks for one and does not refuse; or with its refusal.
 pub(crate) async fn upgrade(
     call: &Call<'_>,
     handshake: Handshake,
     sockets: &Sockets,
     input: Option<(Plan, Incoming)>,
-    mut reply: Reply,
+    reply: Reply,
 ) -> Response<Body> {
     let wanted = input.as_ref().map(|(_, incoming)| incoming.wanted.clone());
-    let head = {
-        let head = pin!(async {
-            tokio::select! {
-                biased;
-                response = &mut reply => Some(response),
-                () = async { match &wanted { Some(wanted) => wanted.cancelled().await, None => std::future::pending().await } } => None,
-            }
-        });
-        deadline::within(call.deadline, head).await
-    };
-    let Some(head) = head else {
-        return call.refuse(&deadline_exceeded(), &HeaderMap::new());
+    let (outgoing, metadata) = match opened(call, reply, wanted).await {
+        Ok(opened) => opened,
+        Err(refusal) => return *refusal,
     };
     let mut switching = Response::new(Body::empty());
-    let outgoing = match head {
-        None => Outgoing::Waiting(reply),
-        Some(response) => {
-            let max_bytes = call.surface.options.limits.max_reply_bytes;
-            let (mut parts, messages) =
-                Messages::new(response, max_bytes, call.faults.clone(), call.deadline);
-            let mut messages = match messages {
-                Ok(messages) => messages,
-                Err(fault) => return call.refuse(&fault, &parts.headers),
-            };
-            let first = match &wanted {
-                // A service that listens may answer nothing before it hears something.
-                Some(wanted) => tokio::select! {
-                    biased;
-                    first = messages.next() => first.map(|first| (first.is_none(), first)),
-                    () = wanted.cancelled() => Ok((false, None)),
-                },
-                None => messages.next().await.map(|first| (first.is_none(), first)),
-            };
-            match first {
-                Ok((is_over, first)) => {
-                    copy_metadata(call.surface, &parts.headers, switching.headers_mut());
-                    Outgoing::Open(Box::new(Open {
-                        messages,
-                        first,
-                        is_over,
-                    }))
-                }
-                Err(fault) => {
-                    add_trailers(&mut parts.headers, messages);
-                    return call.refuse(&fault, &parts.headers);
-                }
-            }
-        }
-    };
+    copy_metadata(call.surface, &metadata, switching.headers_mut());
     let upgrade = handshake.accept(&mut switching);
     let socket = Socket {
         surface: call.surface.clone(),
@@ -195,19 +148,6 @@ impl Client {
         self.has_answered.swap(false, Ordering::Relaxed)
             || self.is_held_back.load(Ordering::Relaxed)
     }
-}
-
-enum Outgoing {
-    /// The service has not answered.
-    Waiting(Reply),
-    Open(Box<Open>),
-}
-
-/// A reply whose messages go out.
-struct Open {
-    messages: Messages,
-    first: Option<Bytes>,
-    is_over: bool,
 }
 
 struct Socket {

@@ -140,6 +140,37 @@ async fn frames_go_both_ways_until_the_client_ends() {
     assert_eq!(all(socket).await, (vec![], 1000, String::new()));
 }
 
+/// Begins to read before it answers, as what passes messages on to another machine does.
+fn listening(is_refusing: bool) -> Service {
+    service(move |request| async move {
+        let mut body = request.into_body();
+        let early = tokio::time::timeout(Duration::from_millis(10), body.frame()).await;
+        if is_refusing {
+            return Status::permission_denied("not yours").into_http();
+        }
+        let first = match early {
+            Ok(first) => first,
+            Err(_) => body.frame().await,
+        };
+        let data = first.unwrap().unwrap().into_data().unwrap();
+        reply(stream::iter([data]), Code::Ok)
+    })
+}
+
+#[tokio::test]
+async fn a_service_that_listens_has_time_to_refuse_and_may_wait_for_a_message() {
+    let address = served(listening(true), Sockets::default()).await;
+    let Err(Error::Http(response)) = connected(address, "/v1/logs/a:chat").await else {
+        panic!("it was opened");
+    };
+    assert_eq!(response.status(), 403);
+    let address = served(listening(false), Sockets::default()).await;
+    let mut socket = connected(address, "/v1/logs/a:chat").await.unwrap();
+    socket.send(Message::text(r#"{"id":1}"#)).await.unwrap();
+    let (texts, code, _) = all(socket).await;
+    assert_eq!((texts.len(), code), (1, 1000));
+}
+
 #[tokio::test]
 async fn what_is_no_message_closes_the_socket() {
     let failing = || {

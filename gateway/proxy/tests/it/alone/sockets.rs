@@ -62,18 +62,15 @@ async fn the_close_code_is_the_status_and_an_early_error_keeps_its_own() {
         assert_eq!(texts[1], r#"{"id":2,"kind":"k","text":"line 2"}"#);
         assert_eq!((texts.len(), code, &*told), (2, expected, reason));
     }
-    // In the head of the reply, and after it.
-    for count in ["-1", "0"] {
+    // In the head of the reply, and after it; in the head also where the client sends too.
+    for (count, method) in [("-1", "watch"), ("0", "watch"), ("-1", "chat")] {
+        let path = format!("/v1/logs/a:{method}");
         let headers = [("x-lines", count), ("x-code", "7")];
-        let Err(Error::Http(response)) = connected(&program, "/v1/logs/a:watch", &headers).await
-        else {
-            panic!("it was opened");
+        let Err(Error::Http(response)) = connected(&program, &path, &headers).await else {
+            panic!("{path} was opened");
         };
         assert_eq!(response.status(), 403);
         assert_eq!(response.headers()["content-type"], "application/json");
-        // Where the client sends too, the server may be waiting for that: nobody else does.
-        let socket = connected(&program, "/v1/logs/a:chat", &headers).await;
-        assert_eq!(all(socket.unwrap()).await.1, 4403);
     }
     program.stop().await;
     server.stop().await;
