@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use zstd::stream::raw::{DParameter, Operation};
 
 /// Brotli's quality for replies made on the fly: beyond it the time grows faster than the saving.
 const BROTLI_QUALITY: u32 = 4;
@@ -17,6 +18,8 @@ const BROTLI_OUTPUT_BYTES: usize = 64 * 1024;
 const ZSTD_LEVEL: i32 = 3;
 /// Windows of up to 8 MiB, which every encoder of the web keeps to (RFC 8878, section 3.1.1.1.2).
 const ZSTD_WINDOW_BITS: u32 = 23;
+
+const ZSTD_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +185,7 @@ pub(crate) enum DecodeFault {
 
 /// Decompresses a request body piece by piece.
 pub(crate) enum Decoder {
-    Zstd(zstd::stream::write::Decoder<'static, Bounded>),
+    Zstd(Zstd),
     Brotli(Box<brotli::DecompressorWriter<Bounded>>),
     Gzip(flate2::write::MultiGzDecoder<Bounded>),
 }
@@ -197,9 +200,13 @@ impl Decoder {
         };
         Ok(match coding {
             Coding::Zstd => {
-                let mut decoder = zstd::stream::write::Decoder::new(out)?;
-                decoder.window_log_max(ZSTD_WINDOW_BITS)?;
-                Self::Zstd(decoder)
+                let mut frames = zstd::stream::raw::Decoder::new()?;
+                frames.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS))?;
+                Self::Zstd(Zstd {
+                    frames,
+                    out,
+                    is_whole: true,
+                })
             }
             Coding::Brotli => Self::Brotli(Box::new(brotli::DecompressorWriter::new(
                 out,
@@ -212,7 +219,7 @@ impl Decoder {
     /// The next piece, decompressed as far as it can be.
     pub(crate) fn piece(&mut self, data: &[u8]) -> Result<Bytes, DecodeFault> {
         let written = match self {
-            Self::Zstd(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
+            Self::Zstd(decoder) => decoder.write_all(data),
             Self::Brotli(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
             Self::Gzip(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
         };
@@ -222,7 +229,7 @@ impl Decoder {
     /// The last piece; damaged where the end is missing.
     pub(crate) fn finish(&mut self) -> Result<Bytes, DecodeFault> {
         let written = match self {
-            Self::Zstd(decoder) => decoder.flush(),
+            Self::Zstd(decoder) => decoder.finish(),
             Self::Brotli(decoder) => decoder.close(),
             Self::Gzip(decoder) => decoder.try_finish(),
         };
@@ -231,7 +238,7 @@ impl Decoder {
 
     fn take(&mut self, written: io::Result<()>) -> Result<Bytes, DecodeFault> {
         let out = match self {
-            Self::Zstd(decoder) => decoder.get_mut(),
+            Self::Zstd(decoder) => &mut decoder.out,
             Self::Brotli(decoder) => decoder.get_mut(),
             Self::Gzip(decoder) => decoder.get_mut(),
         };
@@ -239,6 +246,42 @@ impl Decoder {
             _ if out.is_full => Err(DecodeFault::TooLong),
             Ok(()) => Ok(std::mem::take(&mut out.bytes).into()),
             Err(_) => Err(DecodeFault::Damaged),
+        }
+    }
+}
+
+/// Frames of zstd, one after the other.
+pub(crate) struct Zstd {
+    frames: zstd::stream::raw::Decoder<'static>,
+    out: Bounded,
+    /// Nothing is missing of the last frame, its checksum least of all. The crate's own writer takes any end for one.
+    is_whole: bool,
+}
+
+impl Zstd {
+    fn write_all(&mut self, mut data: &[u8]) -> io::Result<()> {
+        let mut piece = [0; ZSTD_OUTPUT_BYTES];
+        loop {
+            let had_data = !data.is_empty();
+            let step = self.frames.run_on_buffers(data, &mut piece)?;
+            data = data.get(step.bytes_read..).unwrap_or_default();
+            self.out
+                .write_all(piece.get(..step.bytes_written).unwrap_or_default())?;
+            // Without data it says what it would like to have next, which is the head of another frame after a whole one.
+            if had_data {
+                self.is_whole = step.remaining == 0;
+            }
+            let has_room = step.bytes_written < piece.len();
+            if data.is_empty() && has_room {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        match self.is_whole {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 }
@@ -317,6 +360,26 @@ mod tests {
                 .piece(b"this is not compressed at all")
                 .and_then(|_| decoder.finish());
             assert_eq!(rubbish, Err(DecodeFault::Damaged), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_damaged() {
+        for coding in Coding::ALL {
+            let whole = compress(coding, &text(10_000)).unwrap();
+            for length in 1..whole.len() {
+                let mut decoder = Decoder::new(coding, 20_000).unwrap();
+                let cut = decoder.piece(&whole[..length]);
+                let cut = cut.and_then(|_| decoder.finish());
+                assert_eq!(cut, Err(DecodeFault::Damaged), "{coding:?} {length}");
+            }
+            // One after the other, as tools append them.
+            if coding == Coding::Zstd {
+                let twice = [&whole[..], &whole[..]].concat();
+                let mut decoder = Decoder::new(coding, 20_000).unwrap();
+                assert_eq!(decoder.piece(&twice).unwrap().len(), 20_000);
+                assert_eq!(decoder.finish(), Ok(Bytes::new()));
+            }
         }
     }
 

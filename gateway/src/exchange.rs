@@ -76,7 +76,8 @@ impl Exchange {
 
     /// The head of the gRPC call; from here on it is known until when its reply is waited for.
     pub(crate) fn grpc_call(&mut self, reply: ReplyKind) -> Result<Request<()>, Box<Fault>> {
-        let is_stream = reply != ReplyKind::Unary;
+        let takes_stream = self.endpoint().is_some_and(|e| e.input.is_streaming);
+        let is_stream = takes_stream || reply != ReplyKind::Unary;
         let asked = deadline::asked(&self.parts.headers)
             .map_err(|name| invalid_header(name.as_str(), "a time was expected"))?;
         let allowed = deadline::allowed(asked, &self.surface.options.deadlines, is_stream);

@@ -211,6 +211,8 @@ fn is_reserved(name: &str) -> bool {
     name.starts_with("grpc-")
         || name.starts_with("connect-")
         || name.starts_with("pulpo-")
+        // Which pages may read a reply is the surface's to say, not the service's.
+        || name.starts_with("access-control-")
         || matches!(
             name,
             "accept"

@@ -39,6 +39,13 @@ enum End {
     Badly(Option<HeaderMap>),
 }
 
+impl End {
+    /// Whether the end is still to come.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open | Self::Told)
+    }
+}
+
 impl Messages {
     /// The messages behind the head of a reply, or the fault that is the whole reply.
     pub(crate) fn new(
@@ -76,13 +83,13 @@ impl Messages {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Box<Fault>>> {
-        let polled = self.poll_body(cx);
-        let Some(deadline) = self.deadline.as_mut().filter(|_| polled.is_pending()) else {
-            return polled;
-        };
-        ready!(deadline.as_mut().poll(cx));
-        self.end = End::Badly(None);
-        Poll::Ready(Err(deadline_exceeded()))
+        // First, as a service that always has more must end in time too.
+        let deadline = self.deadline.as_mut().filter(|_| self.end.is_open());
+        if deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            self.end = End::Badly(None);
+            return Poll::Ready(Err(deadline_exceeded()));
+        }
+        self.poll_body(cx)
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Box<Fault>>> {

@@ -3,7 +3,14 @@
 //! A unary method gets everything in one message. A client stream gets a message for each piece of a file as it arrives; the
 //! first piece of a file comes with its name, its type and the fields given since the last message.
 
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -21,6 +28,11 @@ use crate::{
     fault::Fault,
 };
 
+/// A part's head, and what may stand before the first one.
+const HEAD_BYTES: usize = 64 * 1024;
+/// What is read at once: the reader takes all there is before it looks for a part.
+const READ_BYTES: usize = 64 * 1024;
+
 /// Reading forms for one request.
 struct Source {
     plan: Plan,
@@ -30,6 +42,8 @@ struct Source {
     pending: Vec<u8>,
     /// The file that is being read, and whether a piece of it was sent.
     file: Option<(Field<'static>, FileField, bool)>,
+    /// Bytes that have been read since something came out.
+    unread: Arc<AtomicUsize>,
     is_streaming: bool,
     has_sent: bool,
     is_done: bool,
@@ -81,11 +95,8 @@ impl Source {
             true => limits.idle_timeout,
             false => limits.body_timeout,
         };
-        let pieces = stream::try_unfold(incoming, move |mut incoming| async move {
-            let next = next_data(&mut incoming, within).await;
-            next.map(|data| data.map(|data| (data, incoming)))
-                .map_err(Carried)
-        });
+        let unread = Arc::new(AtomicUsize::new(0));
+        let pieces = pieces(incoming, within, unread.clone());
         let size = SizeLimit::new();
         let size = match is_streaming {
             true => size,
@@ -98,6 +109,7 @@ impl Source {
             fields: FormFields::default(),
             pending: Vec::new(),
             file: None,
+            unread,
             is_streaming,
             has_sent: false,
             is_done: false,
@@ -109,7 +121,9 @@ impl Source {
             if let Some(frame) = self.next_piece().await? {
                 return Ok(Some(frame));
             }
-            match self.parts.next_field().await {
+            let part = self.parts.next_field().await;
+            self.unread.store(0, Ordering::Relaxed);
+            match part {
                 Ok(Some(part)) => self.part(part).await?,
                 Ok(None) => {
                     self.is_done = true;
@@ -129,10 +143,7 @@ impl Source {
         let Some((mut part, field, was_sent)) = self.file.take() else {
             return Ok(None);
         };
-        let piece = match part.chunk().await {
-            Ok(piece) => piece,
-            Err(error) => return Err(self.fault(error)),
-        };
+        let piece = self.chunk(&mut part).await?;
         // An empty file is sent as well.
         let Some(data) = piece.or((!was_sent).then(Bytes::new)) else {
             return Ok(None);
@@ -158,18 +169,25 @@ impl Source {
         };
         if !is_file {
             let value = self.whole(part).await?;
-            return self
-                .fields
+            self.fields
                 .field(form, &surface.codec, &name, &value, &mut self.pending)
-                .map_err(|fault| bind_fault(&fault));
+                .map_err(|fault| bind_fault(&fault))?;
+            // All that is given before a file, or without one, is one message.
+            let limit = self.plan.limit();
+            return match self.pending.len() > limit {
+                true => Err(too_large(limit)),
+                false => Ok(()),
+            };
         }
         let field = self
             .fields
             .file(form, &name)
             .map_err(|fault| bind_fault(&fault))?;
         match field {
-            // Reading the next part skips this one.
-            None => {}
+            None => {
+                let mut part = part;
+                while self.chunk(&mut part).await?.is_some() {}
+            }
             Some(field) if self.is_streaming => self.file = Some((part, field, false)),
             Some(field) => {
                 let (name, media_type) = described(&part, true);
@@ -189,16 +207,20 @@ impl Source {
     /// All bytes of a part.
     async fn whole(&self, mut part: Field<'static>) -> Result<Vec<u8>, Box<Fault>> {
         let (mut value, limit) = (Vec::new(), self.plan.limit());
-        loop {
-            match part.chunk().await {
-                Ok(Some(piece)) if value.len() + piece.len() > limit => {
-                    return Err(too_large(limit));
-                }
-                Ok(Some(piece)) => value.extend_from_slice(&piece),
-                Ok(None) => return Ok(value),
-                Err(error) => return Err(self.fault(error)),
+        while let Some(piece) = self.chunk(&mut part).await? {
+            if value.len() + piece.len() > limit {
+                return Err(too_large(limit));
             }
+            value.extend_from_slice(&piece);
         }
+        Ok(value)
+    }
+
+    /// The next piece of a part.
+    async fn chunk(&self, part: &mut Field<'static>) -> Result<Option<Bytes>, Box<Fault>> {
+        let piece = part.chunk().await.map_err(|error| self.fault(error))?;
+        self.unread.store(0, Ordering::Relaxed);
+        Ok(piece)
     }
 
     /// A message of the pending fields and a piece of a file.
@@ -224,6 +246,36 @@ impl Source {
             other => bad_request("INVALID_BODY", format!("the form is not valid: {other}")),
         }
     }
+}
+
+/// The body as the reader takes it: with a pause after every so many bytes, in which it gives out what it has, and an end where
+/// nothing has come out of many. It would keep them all, and look through all of them again with every piece.
+fn pieces<B>(
+    incoming: Pin<Box<B>>,
+    within: Duration,
+    unread: Arc<AtomicUsize>,
+) -> impl Stream<Item = Result<Bytes, Carried>> + Send
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    stream::try_unfold((incoming, 0), move |(mut incoming, read)| {
+        let unread = unread.clone();
+        async move {
+            if read >= READ_BYTES {
+                tokio::task::yield_now().await;
+            }
+            let data = next_data(&mut incoming, within).await.map_err(Carried)?;
+            let Some(data) = data else { return Ok(None) };
+            let before = unread.fetch_add(data.len(), Ordering::Relaxed);
+            if before > HEAD_BYTES + READ_BYTES {
+                let fault = bad_request("INVALID_BODY", "the head of a part is too long");
+                return Err(Carried(fault));
+            }
+            let read = read % READ_BYTES + data.len();
+            Ok(Some((data, (incoming, read))))
+        }
+    })
 }
 
 fn described<'p>(part: &'p Field<'_>, is_first: bool) -> (Option<&'p str>, Option<&'p str>) {

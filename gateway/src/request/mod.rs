@@ -26,7 +26,7 @@ use crate::{
     compress::Coding,
     fault::Fault,
     frame::{FRAME_HEADER, finish_frame, gzip_frame, start_frame},
-    surface::{Endpoint, RawPlace, Surface},
+    surface::{Endpoint, RawPlace, Surface, UPDATE_MASK},
     wire,
 };
 
@@ -256,8 +256,13 @@ impl Plan {
             Some(path) => codec.field_body_mask(path, json),
             None => codec.body_mask(mask.message, json),
         };
+        let mut paths = paths.map_err(|fault| fault::body_fault(&fault))?;
+        if mask.body.is_none() {
+            // An empty mask of the client's own is no change to what it names.
+            paths.retain(|path| path != UPDATE_MASK);
+        }
         let mut encoded = Vec::new();
-        for path in paths.map_err(|fault| fault::body_fault(&fault))? {
+        for path in paths {
             wire::put_bytes(1, path.as_bytes(), &mut encoded);
         }
         wire::put_bytes(mask.number, &encoded, out);

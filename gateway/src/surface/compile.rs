@@ -8,6 +8,7 @@ use prost_reflect::{
 use super::annotation::{flag, list, number, pattern, string};
 use super::{
     Endpoint, Events, FormTarget, Input, MaskBinding, Output, RawPlace, Surface, SurfaceOptions,
+    UPDATE_MASK,
 };
 use crate::{
     bind::{BindRule, Binder, Body},
@@ -293,7 +294,7 @@ impl Compiler<'_> {
         binder: &Binder,
         body: &str,
     ) -> Option<MaskBinding> {
-        let field = input.get_field_by_name("update_mask")?;
+        let field = input.get_field_by_name(UPDATE_MASK)?;
         let is_mask = field
             .kind()
             .as_message()

@@ -141,6 +141,9 @@ pub(crate) enum RawPlace {
     Field(u32),
 }
 
+/// The field that such a mask is.
+pub(crate) const UPDATE_MASK: &str = "update_mask";
+
 /// A mask filled from the keys of a PATCH body.
 pub(crate) struct MaskBinding {
     pub(crate) body: Option<FieldPath>,

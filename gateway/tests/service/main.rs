@@ -183,6 +183,11 @@ async fn a_mask_of_the_clients_own_is_left_as_it_is() {
             r#"{"item":{"size":3,"tags":["a"]}}"#,
             "item.size,item.tags",
         ),
+        (
+            "/v1/whole/items/n",
+            r#"{"update_mask":"","item":{"size":3,"tags":["a"]}}"#,
+            "item.size,item.tags",
+        ),
     ];
     for (path, body, mask) in cases {
         let reply = send(&surface, request("PATCH", path, body)).await;

@@ -60,6 +60,19 @@ async fn a_call_ends_at_its_deadline() {
         body.ends_with("\"reason\":\"DEADLINE_EXCEEDED\"}\n"),
         "{body}"
     );
+    // One that always has more ends in time too.
+    let tireless = service(|_| async {
+        let lines = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((framed(&line(1)), ()))
+        });
+        let ready = futures_util::StreamExt::flat_map(lines, |line| stream::iter(vec![line; 100]));
+        reply(ready, Code::Ok)
+    });
+    let before = tokio::time::Instant::now();
+    let body = text(call(&surface, tireless, get("/v1/logs/a:watch", &headers)).await).await;
+    assert!(body.ends_with("\"reason\":\"DEADLINE_EXCEEDED\"}\n"));
+    assert_eq!(before.elapsed(), Duration::from_secs(5));
     let bad = get("/v1/lines/a", &[("x-server-timeout", "soon")]);
     is_refused(call(&surface, seeing().0, bad).await, 400, "INVALID_HEADER").await;
 }

@@ -1,8 +1,16 @@
 //! Forms: fields by the names of query parameters, files with their name and type.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use bytes::Bytes;
+use futures_util::stream;
 use http::Response;
-use tonic::body::Body;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tonic::{Status, body::Body};
 
 use super::{File, Form, HttpBody, call, collecting, is_refused, options, post, surface};
 
@@ -145,4 +153,37 @@ async fn what_does_not_fit_is_refused() {
     let long = part("seal", Some(("a", "a/b")), &"1".repeat(5000)) + end;
     let (response, _) = submitted("/v1/forms/p", MULTIPART, long).await;
     is_refused(response, 413, "BODY_TOO_LARGE").await;
+}
+
+#[tokio::test]
+async fn what_never_becomes_a_part_is_not_kept() {
+    let long_head = format!("--XX\r\nX-A: {}", "a".repeat(64 * 1024));
+    for first in [long_head, "a".repeat(64 * 1024)] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = read.clone();
+        let pieces = stream::iter((0..1000).map(move |n| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let piece = if n == 0 {
+                first.clone()
+            } else {
+                "a".repeat(64 * 1024)
+            };
+            Ok::<_, Status>(Frame::data(Bytes::from(piece)))
+        }));
+        let mut request = post("/v1/forms/p:stream", MULTIPART, "");
+        *request.body_mut() = Body::new(StreamBody::new(pieces));
+        let (service, _) = collecting::<Form>();
+        let response = call(&surface(options()), service, request).await;
+        is_refused(response, 400, "INVALID_BODY").await;
+        assert!(read.load(Ordering::Relaxed) < 10, "{read:?} pieces");
+    }
+}
+
+#[tokio::test]
+async fn fields_of_one_message_fit_together_or_are_refused() {
+    let tags = part("tags", None, &"a".repeat(3000));
+    let body = [&*tags, &*tags, "--XX--\r\n"].concat();
+    let (response, seen) = submitted("/v1/forms/p:stream", MULTIPART, body).await;
+    is_refused(response, 413, "BODY_TOO_LARGE").await;
+    assert!(seen.is_empty());
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, client::ResponseFuture};
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 use tokio_util::task::TaskTracker;
@@ -211,7 +211,8 @@ impl Sent {
     }
 
     fn reply(&mut self, response: Response<RecvStream>) -> Response<Body> {
-        let (parts, stream) = response.into_parts();
+        let (mut parts, stream) = response.into_parts();
+        remove_cors(&mut parts.headers);
         if parts.status != StatusCode::OK && !parts.headers.contains_key(Status::GRPC_STATUS) {
             return not_grpc(parts.status).into_http();
         }
@@ -281,6 +282,15 @@ impl HttpBody for Reply {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+/// Which pages may read a reply is the gateway's to say: a permissive server behind it does not open the surface.
+fn remove_cors(headers: &mut HeaderMap) {
+    let is_cors = |name: &HeaderName| name.as_str().starts_with("access-control-");
+    let told: Vec<HeaderName> = headers.keys().filter(|n| is_cors(n)).cloned().collect();
+    for name in told {
+        headers.remove(name);
     }
 }
 

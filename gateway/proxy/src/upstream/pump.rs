@@ -6,15 +6,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, SendStream};
 use http_body::Body as _;
 use tonic::{Status, body::Body};
 
+/// A frame of HTTP/2, as large as they are unless both sides agree on more.
+const JOINED_BYTES: usize = 16 * 1024;
+
 /// Sends a body as fast as the server takes it, and resets the stream when the body fails.
 ///
 /// It reads one piece ahead: the end of the stream then goes out with the last piece, and the single message of a unary
-/// call is a single frame that waits for nothing.
+/// call is a single frame that waits for nothing. Small pieces that are there at the same time go out together: servers take a
+/// connection with many small frames that nobody has read yet for an attack, and end it with all its calls.
 pub(super) struct Pump {
     body: Body,
     stream: SendStream<Bytes>,
@@ -65,6 +69,34 @@ impl Pump {
         }
     }
 
+    /// Reads ahead, and puts what is small with the piece.
+    fn join(&mut self, piece: &mut Bytes, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let mut joined = BytesMut::new();
+        loop {
+            if self.ahead.is_none() {
+                match self.poll_read(cx)? {
+                    Poll::Ready(ahead) => self.ahead = ahead,
+                    Poll::Pending => break,
+                }
+            }
+            let length = joined.len().max(piece.len());
+            let Some(ahead) = self
+                .ahead
+                .take_if(|ahead| length + ahead.len() <= JOINED_BYTES)
+            else {
+                break;
+            };
+            if joined.is_empty() {
+                joined.extend_from_slice(piece);
+            }
+            joined.extend_from_slice(&ahead);
+        }
+        if !joined.is_empty() {
+            *piece = joined.freeze();
+        }
+        Ok(())
+    }
+
     /// Sends as much of a piece as there is room for.
     fn poll_write(&mut self, piece: &mut Bytes, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         while !piece.is_empty() {
@@ -101,11 +133,7 @@ impl Future for Pump {
                     None => return Poll::Ready(this.send(Bytes::new(), true)),
                 },
             };
-            if this.ahead.is_none()
-                && let Poll::Ready(ahead) = this.poll_read(cx)?
-            {
-                this.ahead = ahead;
-            }
+            this.join(&mut piece, cx)?;
             if this.is_read && this.ahead.is_none() {
                 return Poll::Ready(this.send(piece, true));
             }

@@ -15,7 +15,7 @@ use pulpo_gateway::listen::Gathered;
 use rand::RngExt;
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -26,6 +26,8 @@ use super::{
 
 /// The first pause after a failed attempt is this part of the longest.
 const FIRST_PAUSE_PART: u32 = 50;
+/// A connection that has lasted so long was one.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// What a connection is doing.
 #[derive(Clone)]
@@ -174,8 +176,17 @@ impl Keeper {
         let first = self.limits.backoff_max / FIRST_PAUSE_PART;
         let mut pause = first;
         loop {
+            let began = Instant::now();
             match self.once().await {
-                Ok(()) => pause = first,
+                Ok(()) if began.elapsed() >= STEADY => pause = first,
+                // What takes connections and ends them at once is not dialled in a tight loop, nor waited for.
+                Ok(()) => {
+                    if pause > first {
+                        let reason = "it ends connections at once";
+                        self.state.send_replace(State::Failed(reason.into()));
+                    }
+                    self.rest(&mut pause).await;
+                }
                 Err(error) => {
                     let was_failed = matches!(&*self.state.borrow(), State::Failed(_));
                     if !was_failed {
@@ -183,13 +194,18 @@ impl Keeper {
                     }
                     self.state
                         .send_replace(State::Failed(error.to_string().into()));
-                    // Spread, so that gateways do not come back to a restarted server all at once.
-                    let spread = rand::rng().random_range(0.8..1.2);
-                    sleep(pause.mul_f64(spread)).await;
-                    pause = (pause * 2).min(self.limits.backoff_max);
+                    self.rest(&mut pause).await;
                 }
             }
         }
+    }
+
+    /// Waits before the next attempt, longer each time. Spread, so that gateways do not come back to a restarted server all at
+    /// once.
+    async fn rest(&self, pause: &mut Duration) {
+        let spread = rand::rng().random_range(0.8..1.2);
+        sleep(pause.mul_f64(spread)).await;
+        *pause = (*pause * 2).min(self.limits.backoff_max);
     }
 
     /// Opens the connection and runs it to its end.

@@ -1,6 +1,15 @@
 //! An upstream that goes away and comes back.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::{
     gateway::{Gateway, config, eventually, reflected},
@@ -34,6 +43,29 @@ async fn is_away(gateway: &Gateway) {
         json!("the upstream cannot be reached; try again")
     );
     assert_eq!(gateway.get("/readyz").await.status(), 503);
+}
+
+/// As a balancer without a server behind it does.
+#[tokio::test]
+async fn what_ends_connections_at_once_is_not_dialled_in_a_tight_loop() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let dialled = Arc::new(AtomicUsize::new(0));
+    let counted = dialled.clone();
+    let counting = tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await.unwrap());
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let gateway = Gateway::start(config(reflected(&url))).await;
+    let before = dialled.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Fifty milliseconds lie between two attempts at last, on each of a few connections.
+    let more = dialled.load(Ordering::Relaxed) - before;
+    assert!((2..200).contains(&more), "{before} times, then {more}");
+    counting.abort();
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -70,6 +70,19 @@ async fn every_message_has_what_the_path_says() {
 }
 
 #[tokio::test]
+async fn many_small_messages_do_not_end_the_connection_of_others() {
+    let (server, seen) = collecting::<Line>().await;
+    let program = in_front_of(&server).await;
+    let count = 20_000;
+    let body: String = (1..=count).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    let response = program.post("/v1/logs/l:append", LINES, body).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(seen.lock().unwrap().len(), count);
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn every_message_has_what_the_query_says() {
     let (server, seen) = collecting::<Entry>().await;
     let program = in_front_of(&server).await;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use http::{HeaderName, HeaderValue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -107,6 +108,41 @@ async fn what_an_early_end_says_besides_is_in_headers() {
         let refused = program.get(path, &[("accept", accept)]).await;
         assert_eq!(refused.status(), 404, "{path}");
         assert_eq!(refused.headers()["x-trail"], "one", "{path}");
+    }
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_does_not_open_the_surface_to_other_origins() {
+    let server = scripted(|_| async {
+        let mut permissive = reply(stream::iter([framed(&line(1))]), Code::Ok);
+        for name in ["allow-origin", "allow-credentials"] {
+            let name = format!("access-control-{name}").parse::<HeaderName>();
+            permissive
+                .headers_mut()
+                .insert(name.unwrap(), HeaderValue::from_static("*"));
+        }
+        permissive
+    })
+    .await;
+    let program = in_front_of(&server).await;
+    let (web, call) = ("application/grpc-web+proto", vec![0; 5]);
+    let method = "/gateway.test.v1.StreamService/Watch";
+    for reply in [
+        program
+            .get("/v1/lines/a", &[("origin", "https://other.example")])
+            .await,
+        program.post(method, web, call).await,
+    ] {
+        assert_eq!(reply.status(), 200);
+        let told: Vec<_> = reply.headers().keys().map(HeaderName::as_str).collect();
+        assert!(
+            !told
+                .iter()
+                .any(|name| name.starts_with("access-control-allow")),
+            "{told:?}"
+        );
     }
     program.stop().await;
     server.stop().await;
