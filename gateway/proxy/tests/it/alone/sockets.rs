@@ -1,5 +1,7 @@
 //! Streams over WebSockets.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt, stream};
 use http_body_util::BodyExt;
 use nix::sys::signal::Signal;
@@ -147,5 +149,27 @@ async fn a_gone_client_cancels_the_call_and_whoever_stops_the_program_closes_the
     assert_eq!(all(socket).await.1, u16::from(CloseCode::Away));
     is_told(&gone).await;
     assert!(program.running.child.wait().await.unwrap().success());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_socket_counts_among_the_connections() {
+    let (server, _gone) = silent().await;
+    let mut told = config(reflected(&server.url()));
+    told.server.max_connections = 2;
+    let program = Program::start(told).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut socket = connected(&program, "/v1/logs/a:watch", &[]).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        open.push(socket);
+    }
+    let mut third = Box::pin(program.status("/v1/lines/a"));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
+    assert!(early.is_err(), "{early:?}");
+    open.pop();
+    assert_eq!(third.await, 200);
+    drop(open);
+    program.stop().await;
     server.stop().await;
 }
