@@ -1,6 +1,12 @@
 //! Streams over WebSockets.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt, stream};
 use http_body_util::BodyExt;
@@ -12,10 +18,10 @@ use tokio_tungstenite::{
 };
 use tonic::Code;
 
-use super::output::{in_front_of, is_told};
+use super::output::{in_front_of, is_told, stands_still};
 use crate::{
     gateway::{config, reflected},
-    messages::{Line, reply},
+    messages::{Line, framed, reply},
     running::Program,
     scripted::{collecting, counting, scripted, silent},
 };
@@ -171,5 +177,33 @@ async fn an_open_socket_counts_among_the_connections() {
     assert_eq!(third.await, 200);
     drop(open);
     program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_the_program_up() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let message = framed(&Line {
+        text: "x".repeat(16 * 1024),
+        ..Line::default()
+    });
+    let server = scripted(move |_| {
+        let (counted, message) = (counted.clone(), message.clone());
+        let endless = stream::repeat(message).inspect(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        async move { reply(endless, Code::Ok) }
+    })
+    .await;
+    let mut told = config(reflected(&server.url()));
+    told.server.drain_timeout_ms = 300;
+    let mut program = Program::start(told).await;
+    let socket = connected(&program, "/v1/logs/a:watch", &[]).await.unwrap();
+    stands_still(&sent).await;
+    program.running.signal(Signal::SIGTERM);
+    let ended = tokio::time::timeout(Duration::from_secs(3), program.running.child.wait());
+    assert!(ended.await.expect("it still runs").unwrap().success());
+    drop(socket);
     server.stop().await;
 }
