@@ -13,6 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -35,6 +36,8 @@ use crate::{
 const REPLY_HEADER_BYTES: u32 = 64 * 1024;
 /// Connections of operators and of what scrapes metrics.
 const ADMIN_CONNECTIONS: usize = 64;
+/// How long upstreams have to take the end of their connections.
+const UPSTREAM_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A gateway whose listeners are bound.
 pub struct Proxy {
@@ -209,20 +212,35 @@ impl Proxy {
         tracing::info!("stopping: no new connections, the open ones finish");
         self.shared.health.drain();
         draining.cancel();
-        let drained = async {
-            self.shared.sockets.close().await;
-            while accepting.join_next().await.is_some() {}
-        };
-        let drain = Duration::from_millis(self.config.server.drain_timeout_ms);
-        if tokio::time::timeout(drain, drained).await.is_err() {
-            tracing::warn!("some connections did not finish in time and were closed");
-            accepting.shutdown().await;
-        }
+        let limit = Duration::from_millis(self.config.server.drain_timeout_ms);
+        drain(accepting, &self.shared.sockets, limit).await;
         self.stop.cancel();
         background.shutdown().await;
         self.tasks.close();
-        self.tasks.wait().await;
+        // Nobody has a call any more, so there is next to nothing to wait for.
+        if timeout(UPSTREAM_CLOSE_TIMEOUT, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some connections to upstreams were not closed in time");
+        }
         Ok(())
+    }
+}
+
+/// Waits until the connections of clients have finished, `limit` at most, and ends those that have not.
+async fn drain(mut accepting: JoinSet<()>, sockets: &Sockets, limit: Duration) {
+    let drained = async {
+        sockets.close().await;
+        while accepting.join_next().await.is_some() {}
+        // Those that opened meanwhile.
+        sockets.close().await;
+    };
+    if timeout(limit, drained).await.is_err() {
+        tracing::warn!("some connections did not finish in time and were closed");
+        accepting.shutdown().await;
+        sockets.abandon();
+        sockets.close().await;
     }
 }
 

@@ -96,7 +96,8 @@ impl Default for Limits {
 /// Accepts until `stop`, then waits for the open connections; dropping the future closes them.
 ///
 /// `prepare` makes the service of a connection, after a TLS handshake perhaps; the connection is closed when that
-/// fails or takes longer than a head may. Every connection holds one of `slots`.
+/// fails or takes longer than a head may. Every connection holds one of `slots` until its stream is dropped; a WebSocket
+/// that it has become keeps it.
 pub async fn accept<P, F, I, S, B>(
     listener: TcpListener,
     limits: Limits,
@@ -147,18 +148,20 @@ pub async fn accept<P, F, I, S, B>(
                 () = stop.cancelled() => return,
             };
             match prepared {
-                Ok(Ok((stream, service))) => serve(stream, service, limits, stop).await,
+                Ok(Ok((stream, service))) => {
+                    let stream = Writes::new(stream, limits.stall_timeout, slot);
+                    serve(stream, service, limits, stop).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "a connection did not come about"),
                 Err(_) => tracing::debug!("a connection did not come about in time"),
             }
-            drop(slot);
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve<I, S, B>(stream: I, service: S, limits: Limits, stop: CancellationToken)
+async fn serve<I, S, B>(stream: Writes<I>, service: S, limits: Limits, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -168,7 +171,6 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let heads = Heads::new(limits);
-    let stream = Writes::new(stream, limits.stall_timeout);
     let opened = tokio::select! {
         opened = open(stream, limits.header_timeout, heads.reads()) => opened,
         () = stop.cancelled() => return,

@@ -22,22 +22,27 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep},
 };
 
-/// A stream whose writes fail when they make no progress for `limit`.
+/// A stream whose writes fail when they make no progress for `limit`. It holds the connection's slot: what is no longer HTTP
+/// is a connection all the same.
 pub(super) struct Writes<S> {
     stream: S,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    // Fields are dropped in order: the slot is free when the stream is closed.
+    _slot: OwnedSemaphorePermit,
 }
 
 impl<S> Writes<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    pub(super) fn new(stream: S, limit: Duration, slot: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
             limit,
             timer: None,
+            _slot: slot,
         }
     }
 

@@ -59,14 +59,21 @@ pub struct Sockets(Arc<Every>);
 struct Every {
     tasks: TaskTracker,
     stop: CancellationToken,
+    abandoned: CancellationToken,
 }
 
 impl Sockets {
-    /// Closes every socket with 1001, going away, and waits until they are gone.
+    /// Closes every socket with 1001, going away, and waits until they are gone: five seconds at most for clients that do not
+    /// close in turn.
     pub async fn close(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+
+    /// Ends every socket without a word. [`Sockets::close`] then waits for nobody.
+    pub fn abandon(&self) {
+        self.0.abandoned.cancel();
     }
 }
 
@@ -124,11 +131,15 @@ pub(crate) async fn upgrade(
             ..Client::default()
         }),
     };
+    let abandoned = sockets.0.abandoned.clone();
     sockets.0.tasks.spawn(async move {
-        match upgrade.await {
-            Ok(upgraded) => socket.run(upgraded, input).await,
-            Err(error) => tracing::debug!(%error, "a WebSocket was not opened"),
-        }
+        let running = async {
+            match upgrade.await {
+                Ok(upgraded) => socket.run(upgraded, input).await,
+                Err(error) => tracing::debug!(%error, "a WebSocket was not opened"),
+            }
+        };
+        abandoned.run_until_cancelled(running).await;
     });
     switching
 }
@@ -208,7 +219,7 @@ impl Socket {
         loop {
             let next = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Some(frame(CloseCode::Away, "the server is stopping")),
+                () = stop.cancelled() => return Some(stopping()),
                 _ = pings.tick() => {
                     if !client.is_there() {
                         return Some(frame(CloseCode::Away, "the client does not answer pings"));
@@ -228,13 +239,24 @@ impl Socket {
                 Ok(message) => message,
                 Err(fault) => return Some(failed(&fault)),
             };
-            // A client that takes nothing for so long is gone.
-            match tokio::time::timeout(ping * 2, sink.send(message)).await {
+            // A client that takes nothing for so long is gone. What is cut off when the server stops goes out before the
+            // close frame if the client begins to read.
+            let sent = tokio::time::timeout(ping * 2, sink.send(message));
+            let sent = tokio::select! {
+                biased;
+                sent = sent => sent,
+                () = stop.cancelled() => return Some(stopping()),
+            };
+            match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => return None,
             }
         }
     }
+}
+
+fn stopping() -> CloseFrame {
+    frame(CloseCode::Away, "the server is stopping")
 }
 
 enum Step {

@@ -1,6 +1,13 @@
 //! Streams over WebSockets, through a real server and a real client.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt, stream};
 use http_body_util::BodyExt;
@@ -10,7 +17,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use pulpo_gateway::{reply::Sockets, service::Gateway, surface::Surface};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
@@ -216,6 +226,78 @@ async fn whoever_stops_the_server_closes_the_sockets() {
     );
     let (closed, ()) = tokio::join!(all(socket), sockets.close());
     assert_eq!(closed.1, u16::from(CloseCode::Away));
+}
+
+/// A stream without an end, how many of its messages were fetched, and what closes when it is dropped.
+fn endless() -> (Service, Arc<AtomicUsize>, Arc<Semaphore>) {
+    let (fetched, open) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(0)));
+    let (counted, kept) = (fetched.clone(), open.clone());
+    let long = framed(&Line {
+        text: "x".repeat(16 * 1024),
+        ..line(1)
+    });
+    let service = service(move |_| {
+        let (counted, end) = (counted.clone(), Closing(kept.clone()));
+        let messages = stream::repeat(long.clone()).inspect(move |_| {
+            let _kept = &end;
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        async move { reply(messages, Code::Ok) }
+    });
+    (service, fetched, open)
+}
+
+/// Waits until the buffers on the way are full, which is when nothing has been fetched for a while.
+async fn stands_still(fetched: &AtomicUsize) {
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let (mut seen, mut same) = (0, 0);
+    while same < 10 {
+        looks.tick().await;
+        let now = fetched.load(Ordering::Relaxed);
+        same = if now == seen && now > 0 { same + 1 } else { 0 };
+        seen = now;
+    }
+}
+
+struct Closing(Arc<Semaphore>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_call_of_a_client_that_does_not_read_and_waits_only_if_it_is_to() {
+    let (service, fetched, open) = endless();
+    let sockets = Sockets::default();
+    let address = served(service, sockets.clone()).await;
+    let socket = connected(address, "/v1/logs/a:watch").await.unwrap();
+    stands_still(&fetched).await;
+    let soon = Duration::from_secs(2);
+    let closing = tokio::spawn({
+        let sockets = sockets.clone();
+        async move { sockets.close().await }
+    });
+    let ended = tokio::time::timeout(soon, open.acquire()).await;
+    assert!(ended.expect("the call goes on").is_err());
+    assert!(!closing.is_finished());
+    sockets.abandon();
+    tokio::time::timeout(soon, closing).await.unwrap().unwrap();
+    drop(socket);
+}
+
+#[tokio::test]
+async fn a_client_that_begins_to_read_again_is_told_that_the_server_stops() {
+    let (service, fetched, open) = endless();
+    let sockets = Sockets::default();
+    let address = served(service, sockets.clone()).await;
+    let socket = connected(address, "/v1/logs/a:watch").await.unwrap();
+    stands_still(&fetched).await;
+    let closing = tokio::spawn(async move { sockets.close().await });
+    assert!(open.acquire().await.is_err());
+    assert_eq!(all(socket).await.1, u16::from(CloseCode::Away));
+    closing.await.unwrap();
 }
 
 const PING: Duration = Duration::from_millis(50);

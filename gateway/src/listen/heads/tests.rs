@@ -1,14 +1,17 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::listen::serve;
+use crate::listen::{serve, stall::Writes};
 
 const LIMITS: Limits = Limits {
     max_headers: 100,
@@ -24,6 +27,8 @@ fn connect() -> (DuplexStream, CancellationToken) {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
     });
     let stop = CancellationToken::new();
+    let slot = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let server = Writes::new(server, LIMITS.stall_timeout, slot);
     tokio::spawn(serve(server, hello, LIMITS, stop.clone()));
     (client, stop)
 }

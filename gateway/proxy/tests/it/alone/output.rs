@@ -302,7 +302,7 @@ async fn a_slow_reader_stops_the_server_and_costs_the_program_no_memory() {
 }
 
 /// Waits until the count has not changed for a while.
-async fn stands_still(count: &AtomicUsize) {
+pub(super) async fn stands_still(count: &AtomicUsize) {
     let mut looks = tokio::time::interval(Duration::from_millis(50));
     let (mut seen, mut same) = (0, 0);
     while same < 10 {

@@ -1,5 +1,13 @@
 //! Streams over WebSockets.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
 use futures_util::{SinkExt, StreamExt, stream};
 use http_body_util::BodyExt;
 use nix::sys::signal::Signal;
@@ -10,10 +18,10 @@ use tokio_tungstenite::{
 };
 use tonic::Code;
 
-use super::output::{in_front_of, is_told};
+use super::output::{in_front_of, is_told, stands_still};
 use crate::{
     gateway::{config, reflected},
-    messages::{Line, reply},
+    messages::{Line, framed, reply},
     running::Program,
     scripted::{collecting, counting, scripted, silent},
 };
@@ -147,5 +155,55 @@ async fn a_gone_client_cancels_the_call_and_whoever_stops_the_program_closes_the
     assert_eq!(all(socket).await.1, u16::from(CloseCode::Away));
     is_told(&gone).await;
     assert!(program.running.child.wait().await.unwrap().success());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_socket_counts_among_the_connections() {
+    let (server, _gone) = silent().await;
+    let mut told = config(reflected(&server.url()));
+    told.server.max_connections = 2;
+    let program = Program::start(told).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut socket = connected(&program, "/v1/logs/a:watch", &[]).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        open.push(socket);
+    }
+    let mut third = Box::pin(program.status("/v1/lines/a"));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
+    assert!(early.is_err(), "{early:?}");
+    open.pop();
+    assert_eq!(third.await, 200);
+    drop(open);
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_the_program_up() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    let message = framed(&Line {
+        text: "x".repeat(16 * 1024),
+        ..Line::default()
+    });
+    let server = scripted(move |_| {
+        let (counted, message) = (counted.clone(), message.clone());
+        let endless = stream::repeat(message).inspect(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        async move { reply(endless, Code::Ok) }
+    })
+    .await;
+    let mut told = config(reflected(&server.url()));
+    told.server.drain_timeout_ms = 300;
+    let mut program = Program::start(told).await;
+    let socket = connected(&program, "/v1/logs/a:watch", &[]).await.unwrap();
+    stands_still(&sent).await;
+    program.running.signal(Signal::SIGTERM);
+    let ended = tokio::time::timeout(Duration::from_secs(3), program.running.child.wait());
+    assert!(ended.await.expect("it still runs").unwrap().success());
+    drop(socket);
     server.stop().await;
 }
