@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Duration, NaiveTime, Utc};
 use prost_types::FieldMask;
+use serde_json::{Map, Value};
 
 use crate::{
     delivery::address,
@@ -180,6 +181,17 @@ impl Input {
             self.fault(field, "must be an object");
         }
         Some(text)
+    }
+
+    /// The members of an object that was read before. They may have numbers that cannot be kept as values, as `1e400`.
+    pub(super) fn members(&mut self, field: &str, text: &str) -> Map<String, Value> {
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            // What is no object was noted when it was read.
+            if self.violations.iter().all(|fault| fault.field != field) {
+                self.fault(field, "must be an object of plain values");
+            }
+            Map::new()
+        })
     }
 
     /// How many rows: `default` when absent, cut to `max`.
