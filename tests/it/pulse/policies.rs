@@ -320,9 +320,11 @@ async fn policies_are_bounded_in_size_and_number() {
 
     let copies = |from: u32, to: u32, is_active: bool| {
         format!(
-            "INSERT INTO policies (org_id, id, policy_name, agent_id, currency, compliance_precheck, is_active, created_at, updated_at, \
-             version_id) SELECT org_id, 'pol_' || n, 'Copy ' || n, 'agent-' || n, currency, compliance_precheck, {is_active}, \
-             created_at + n * interval '1 ms', updated_at, version_id FROM policies, generate_series({from}, {to}) n WHERE id = '{id}'"
+            "INSERT INTO policies (org_id, id, policy_name, agent_id, currency, approved_counterparties, blocked_counterparties, \
+             allowed_categories, compliance_precheck, compliance_jurisdictions, is_active, created_at, updated_at, version_id) \
+             SELECT org_id, 'pol_' || n, 'Copy ' || n, 'agent-' || n, currency, '{{}}', '{{}}', '{{}}', compliance_precheck, '{{}}', \
+             {is_active}, created_at + n * interval '1 ms', updated_at, version_id \
+             FROM policies, generate_series({from}, {to}) n WHERE id = '{id}'"
         )
     };
     desk.app.batch(&copies(1, 150, false)).await;

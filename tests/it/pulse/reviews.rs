@@ -309,7 +309,13 @@ async fn how_the_payer_decides_stays_with_the_payer() {
             let events = reply.json["events"].as_array().unwrap();
             let seen: Vec<_> = events.iter().map(|e| &e["event_type"]).collect();
             assert_eq!(json!(seen), types, "{decision}");
-            for secret in ["Seen", "human_review", "approved_by", "9000", "10000.00"] {
+            for secret in [
+                "Seen",
+                "\"human_review\"",
+                "approved_by",
+                "9000.00",
+                "10000.00",
+            ] {
                 assert!(!reply.text.contains(secret), "{secret}: {}", reply.text);
             }
         }
