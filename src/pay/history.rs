@@ -1,5 +1,5 @@
 //! What happened to a payment: written into the streams of the organisations, in one transaction with the change. The
-//! stream of the paying one is the payment's history.
+//! stream of the paying one is the payment's whole history.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -136,7 +136,8 @@ pub(super) fn events(told: &[(Subject<'_>, Vec<(What, Value)>)]) -> Vec<NewEvent
     events
 }
 
-/// The history of a transaction of the paying organisation, oldest first: what its stream says of it.
+/// The history of a transaction, oldest first: what the organisation's stream says of it. That of the paying one is whole;
+/// the receiving one's has what is for it.
 pub(super) async fn read(
     conn: &mut Conn,
     org_id: &str,

@@ -1,7 +1,10 @@
 //! Reading requests: every fault is collected, so that one answer names them all.
 
-use chrono::{DateTime, Duration, NaiveTime, Utc};
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, Duration, NaiveTime, Utc};
 use prost_types::FieldMask;
+use serde_json::{Map, Value};
 
 use crate::{
     delivery::address,
@@ -21,6 +24,8 @@ const LIST_MAX: usize = 1000;
 const JSON_BYTES_MAX: usize = 64 * 1024;
 /// Deepest nesting of such an object.
 const JSON_DEPTH_MAX: usize = 64;
+/// The years of instants. What is reckoned from them, as the end of a day or a period before, can be stored and printed, too.
+const YEARS: RangeInclusive<i32> = 1900..=9998;
 /// The currency when none is given.
 pub(super) const DEFAULT_CURRENCY: &str = "USD";
 
@@ -182,6 +187,17 @@ impl Input {
         Some(text)
     }
 
+    /// The members of an object that was read before. They may have numbers that cannot be kept as values, as `1e400`.
+    pub(super) fn members(&mut self, field: &str, text: &str) -> Map<String, Value> {
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            // What is no object was noted when it was read.
+            if self.violations.iter().all(|fault| fault.field != field) {
+                self.fault(field, "must be an object of plain values");
+            }
+            Map::new()
+        })
+    }
+
     /// How many rows: `default` when absent, cut to `max`.
     pub(super) fn limit(&mut self, value: Option<i64>, default: i64, max: i64) -> i64 {
         let limit = value.unwrap_or(default);
@@ -231,17 +247,24 @@ impl Input {
             let start = date.map(|date| date.and_time(NaiveTime::MIN).and_utc());
             start.map(|start| (start, start + Duration::days(1)))
         } else {
-            // Without an offset it is UTC. Years have four digits, so nothing leaves the range of the database.
+            // Without an offset it is UTC.
             let instant = DateTime::parse_from_rfc3339(text)
                 .or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}Z")));
             instant
                 .ok()
                 .map(|at| (at.to_utc(), at.to_utc() + Duration::milliseconds(1)))
         };
-        if parsed.is_none() {
+        let Some((start, end)) = parsed else {
             self.fault(field, "must be an ISO 8601 date or instant, for example 2026-04-14 or 2026-04-14T12:00:00Z");
+            return None;
+        };
+        // By the year in UTC: an offset may lead out of the year that is written.
+        if !YEARS.contains(&start.year()) {
+            let (first, last) = YEARS.into_inner();
+            self.fault(field, format!("must be in the years {first} to {last}"));
+            return None;
         }
-        parsed
+        Some((start, end))
     }
 }
 
@@ -322,6 +345,12 @@ mod tests {
             "+12026-01-1",
             "12026-01-01T00:00:00Z",
             "2026-4-1",
+            "0001-01-01",
+            "1899-12-31T23:59:59.999Z",
+            "1900-01-01T00:59:59+01:00",
+            "9999-01-01",
+            "9998-12-31T23:30:00-01:00",
+            "9999-12-31T23:59:59.999Z",
         ] {
             let mut input = Input::default();
             assert_eq!(input.date_from(Some(text)), None, "{text}");

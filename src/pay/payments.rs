@@ -142,10 +142,14 @@ fn filter(request: pb::ListPaymentsRequest) -> Result<Filter> {
 /// One transaction with its decision and history.
 async fn detail(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::GetPaymentResponse> {
     let row = lapse::current(pay, caller, id).await?;
+    let org_id = caller.org_id()?;
     let mut conn = pay.db.connection().await?;
-    // The decision and the history are rows of the paying organisation; the receiving one may read them too.
-    let authorization = transactions::authorization(&mut conn, &row.org_id, &row.id).await?;
-    let events = history::read(&mut conn, &row.org_id, &row.id).await?;
+    let mut authorization = transactions::authorization(&mut conn, &row.org_id, &row.id).await?;
+    if row.org_id != org_id {
+        // It names the payer's limits, or says what a human thought: none of the receiver's business.
+        authorization.reason_detail = None;
+    }
+    let events = history::read(&mut conn, org_id, &row.id).await?;
     let escrow = escrow::find(&mut conn, (&row.org_id, &row.id)).await?;
     Ok(pb::GetPaymentResponse {
         transaction: Some(row.into()),
@@ -155,11 +159,11 @@ async fn detail(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::GetPaymentRe
     })
 }
 
-/// The history of one transaction, oldest first.
+/// The history of one transaction as the caller's organisation has it, oldest first.
 async fn events(pay: &Pay, caller: &Caller, id: &str) -> Result<pb::ListPaymentEventsResponse> {
     let row = lapse::current(pay, caller, id).await?;
     let mut conn = pay.db.connection().await?;
-    let events = history::read(&mut conn, &row.org_id, &row.id).await?;
+    let events = history::read(&mut conn, caller.org_id()?, &row.id).await?;
     Ok(pb::ListPaymentEventsResponse {
         events: events.into_iter().map(Into::into).collect(),
     })

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     result::{DatabaseErrorKind, Error as DieselError},
-    sql_types::{Array, BigInt, Jsonb, Text, Timestamptz},
+    sql_types::{Array, BigInt, Jsonb, Nullable, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 
@@ -19,7 +19,7 @@ use crate::{
         prepared::{column, prepared},
     },
     error::{Error, Result},
-    identity::schema::organizations,
+    identity::{organizations, schema::organizations as organization_rows},
     proto::pulpo::pay::v1 as pb,
 };
 
@@ -29,6 +29,10 @@ mod remembered;
 
 pub use remembered::Remembered;
 
+/// Most active policies of an organisation.
+const ACTIVE_MAX: i64 = 500;
+/// How many inactive policies are listed.
+const INACTIVE_LISTED: i64 = 100;
 /// The index that allows one active policy per agent.
 const ACTIVE_KEY: &str = "policies_active_agent_key";
 
@@ -129,9 +133,9 @@ pub async fn existing_organizations(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let found: Vec<(String, String)> = organizations::table
-        .filter(organizations::id.eq_any(ids))
-        .select((organizations::id, organizations::name))
+    let found: Vec<(String, String)> = organization_rows::table
+        .filter(organization_rows::id.eq_any(ids))
+        .select((organization_rows::id, organization_rows::name))
         .load(&mut conn)
         .await?;
     Ok(found.into_iter().collect())
@@ -184,27 +188,43 @@ pub async fn in_force(
     Ok(in_force.collect())
 }
 
-/// The policies of the organisation, newest first, inactive ones too; with `agents` those that bind one of them: their
-/// own and the defaults.
+/// The policies of the organisation, newest first, all that are active and the newest inactive ones; with `agents` those
+/// that bind one of them: their own and the defaults.
 pub async fn list(
     conn: &mut Conn,
     org_id: &str,
     agents: Option<&[String]>,
 ) -> QueryResult<Vec<PolicyRow>> {
-    let mut query = policies::table
-        .filter(policies::org_id.eq(org_id))
-        .order((policies::created_at.desc(), policies::seq.desc()))
-        .select(PolicyRow::as_select())
-        .into_boxed();
-    if let Some(agents) = agents {
-        let own = policies::agent_id.eq_any(agents).assume_not_null();
-        query = query.filter(policies::agent_id.is_null().or(own));
-    }
-    query.load(conn).await
+    const LIST: &str = "WITH bound AS NOT MATERIALIZED (SELECT * FROM policies \
+        WHERE org_id = $1 AND ($2::text[] IS NULL OR agent_id IS NULL OR agent_id = ANY($2))) \
+        SELECT * FROM bound WHERE is_active UNION ALL \
+        (SELECT * FROM bound WHERE NOT is_active ORDER BY created_at DESC, seq DESC LIMIT $3) \
+        ORDER BY created_at DESC, seq DESC";
+    prepared(LIST, |query| {
+        query
+            .bind::<Text, _>(org_id)
+            .bind::<Nullable<Array<Text>>, _>(agents)
+            .bind::<BigInt, _>(INACTIVE_LISTED)
+    })
+    .load(conn)
+    .await
 }
 
-/// Stores a policy; 409 when the agent has an active one.
+/// Stores a policy; 409 when the agent has an active one, 400 when the organisation has too many.
 pub async fn insert(conn: &mut Conn, row: &PolicyRow) -> Result<()> {
+    // One after the other, so that the number holds.
+    organizations::lock(conn, &row.org_id).await?;
+    let active: i64 = policies::table
+        .filter(policies::org_id.eq(&row.org_id).and(policies::is_active))
+        .count()
+        .get_result(conn)
+        .await?;
+    if active >= ACTIVE_MAX {
+        return Err(Error::precondition(
+            "TOO_MANY_POLICIES",
+            format!("An organization may have {ACTIVE_MAX} active policies; delete one first"),
+        ));
+    }
     let row = next_version(conn, row).await?;
     diesel::insert_into(policies::table)
         .values(&row)

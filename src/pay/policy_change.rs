@@ -10,7 +10,7 @@ use crate::{
 use super::{
     Pay,
     policies::{self, PolicyRow},
-    policy_input::{apply, blank, check_order, named_fields, new_row},
+    policy_input::{apply, blank, check, named_fields, new_row},
 };
 
 /// Creates a policy; 409 when the agent has an active one.
@@ -55,7 +55,7 @@ pub(super) async fn update(
             let row = policies::lock_active(conn, org_id, &request.id).await?;
             require_agent(caller, row.agent_id.as_deref())?;
             let mut row = apply(row, &change, &fields, &pay.sources.rules)?;
-            check_order(&row)?;
+            check(&row)?;
             row.updated_at = now;
             policies::update(conn, &row).await
         })

@@ -1,8 +1,13 @@
 //! What a valid policy is, and which fields a change touches.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
-use crate::{error::Result, ids, proto::pulpo::pay::v1 as pb};
+use crate::{
+    error::{Error, Result},
+    ids,
+    proto::pulpo::pay::v1 as pb,
+};
 
 use super::{
     compliance::RuleBook,
@@ -11,6 +16,8 @@ use super::{
     policies::PolicyRow,
 };
 
+/// Most bytes of the lists of a policy together, as JSON prints them: one reply lists the policies of an organisation.
+const LISTS_BYTES_MAX: usize = 64 * 1024;
 /// The fields a change may name.
 const FIELDS: [&str; 13] = [
     "policy_name",
@@ -51,7 +58,7 @@ pub(super) fn new_row(
         is_active: Some(true),
     };
     let row = apply(blank(org_id, now), &change, &FIELDS, rules)?;
-    check_order(&row)?;
+    check(&row)?;
     Ok(row)
 }
 
@@ -195,8 +202,32 @@ fn jurisdictions(
     values.to_vec()
 }
 
+/// What holds for the fields of a policy together.
+pub(super) fn check(row: &PolicyRow) -> Result<()> {
+    check_order(row)?;
+    check_lists(row)
+}
+
+fn check_lists(row: &PolicyRow) -> Result<()> {
+    let lists = [
+        ("approved_counterparties", &row.approved_counterparties),
+        ("blocked_counterparties", &row.blocked_counterparties),
+        ("allowed_categories", &row.allowed_categories),
+        ("compliance_jurisdictions", &row.compliance_jurisdictions),
+    ];
+    let sizes = lists.map(|(field, names)| (json!(names).to_string().len(), field));
+    let all: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+    match sizes.iter().max() {
+        Some((_, largest)) if all > LISTS_BYTES_MAX => Err(Error::invalid(
+            *largest,
+            format!("must have at most {LISTS_BYTES_MAX} bytes together with the other lists"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Per payment ≤ per day ≤ per month, as far as they are set.
-pub(super) fn check_order(row: &PolicyRow) -> Result<()> {
+fn check_order(row: &PolicyRow) -> Result<()> {
     let limits = [
         ("max_per_transaction", row.max_per_transaction_minor),
         ("max_daily", row.max_daily_minor),

@@ -2,6 +2,8 @@
 //!
 //! More findings never make an assessment milder: clear, flagged, flagged and to be seen by a human, blocked.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -280,12 +282,10 @@ impl Rule {
                 found(word.clone())
             }
             Test::PersonalData => {
-                let texts = [
-                    subject.description,
-                    subject.reference_id,
-                    Some(subject.metadata),
-                ];
-                texts.into_iter().flatten().any(has_address).then_some(())?;
+                let texts = [subject.description, subject.reference_id];
+                let is_found = texts.into_iter().flatten().any(has_address)
+                    || has_address(&unescaped(subject.metadata));
+                is_found.then_some(())?;
                 found("an e-mail address".to_owned())
             }
         }
@@ -325,6 +325,33 @@ impl Rule {
                 )
             })
     }
+}
+
+/// JSON text with what its escapes stand for, so that no spelling of a name or text hides what it says. Numbers stay as they
+/// are, and quotes still part the texts. Half a surrogate pair stands for nothing that is looked for.
+fn unescaped(json: &str) -> Cow<'_, str> {
+    if !json.contains('\\') {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut chars = json.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        text.push(match chars.next() {
+            Some('u') => {
+                let digits: String = chars.by_ref().take(4).collect();
+                let code = u32::from_str_radix(&digits, 16).ok();
+                code.and_then(char::from_u32)
+                    .unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            Some('b' | 'f' | 'n' | 'r' | 't') | None => ' ',
+            Some(own) => own,
+        });
+    }
+    Cow::Owned(text)
 }
 
 /// Whether there is something like `name@host.tld`.

@@ -144,6 +144,26 @@ fn texts_are_looked_at() {
 }
 
 #[test]
+fn no_spelling_of_json_hides_an_address() {
+    for (metadata, found) in [
+        (r#"{"m":"a@b.com"}"#, true),
+        (r#"{"m":"a\u0040b.com"}"#, true),
+        (r#"{"m":{"\u0061@b\u002Ecom":1e400}}"#, true),
+        (r#"{"m":"\ud800 a\u0040b.com"}"#, true),
+        (r#"{"m":"a\\u0040b.com"}"#, false),
+        (r#"{"m":"\n@b.com"}"#, false),
+        (r#"{"m":"a","n":"@b.com"}"#, false),
+    ] {
+        let kept = Subject {
+            metadata,
+            ..subject(100, "USD")
+        };
+        let status = judge(&["EU_GDPR"], &kept, 0).status;
+        assert_eq!(status == Status::Flagged, found, "{metadata}");
+    }
+}
+
+#[test]
 fn a_jurisdiction_without_rules_is_never_clear() {
     assert_eq!(
         outcome(&["GONE_LAND"], &subject(100, "USD"), 0),

@@ -61,8 +61,7 @@ impl Terms {
     /// Reads `escrow_conditions`; none when it is absent. What depends on now is left to [`Terms::check`].
     pub(in crate::pay) fn read(input: &mut Input, value: Option<Json>) -> Option<Self> {
         let text = input.object("escrow_conditions", value)?;
-        // What is no object was noted as a fault.
-        let value: Value = serde_json::from_str(&text).unwrap_or_default();
+        let value = Value::Object(input.members("escrow_conditions", &text));
         Some(Self {
             release_conditions: read_conditions(input, &value["release_conditions"]),
             end: read_end(input, &value),
@@ -220,6 +219,11 @@ mod tests {
         const ALL: &str = "escrow_conditions.release_conditions";
         for (text, field) in [
             ("[]", "escrow_conditions".to_owned()),
+            ("{", "escrow_conditions".to_owned()),
+            (
+                r#"{"duration_minutes":60,"note":1e400}"#,
+                "escrow_conditions".to_owned(),
+            ),
             (r#"{"expires_at":"soon"}"#, AT.to_owned()),
             (r#"{"expires_at":7}"#, AT.to_owned()),
             (

@@ -3,6 +3,7 @@
 mod races;
 
 use chrono::Duration;
+use http::Method;
 use pulpo::{clock::Clock, workers::Workers};
 use serde_json::{Value, json};
 
@@ -132,6 +133,25 @@ async fn money_is_held_until_every_condition_has_passed() {
     for verb in ["release", "refund", "dispute"] {
         refused(&desk.act(&id, verb, json!({})).await, 409, "conflict");
     }
+    desk.app.stop().await;
+}
+
+/// A number no value can hold must not cost the payment its conditions.
+#[tokio::test]
+async fn conditions_that_cannot_be_read_are_refused() {
+    let desk = Desk::open().await;
+    let text = super::invoice().to_string();
+    let open = text.strip_suffix('}').unwrap();
+    let terms = r#"{"release_conditions":[{"type":"quality_check","target":"q"}],"duration_minutes":60,"note":1e400}"#;
+    let body = format!(r#"{open},"escrow_conditions":{terms}}}"#);
+    let api = desk.api();
+    refused_field(
+        &api.send(Method::POST, "/payments/request", Some(body.into_bytes()))
+            .await,
+        "escrow_conditions",
+    );
+    assert_eq!(api.get("/payments").await.json["count"], 0);
+    assert_eq!(desk.money().await, BEFORE);
     desk.app.stop().await;
 }
 

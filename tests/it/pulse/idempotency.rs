@@ -32,6 +32,10 @@ async fn a_repetition_gets_the_first_answer_byte_for_byte() {
         .await
         .expect_status(200);
     assert_eq!(in_body.text, first.text);
+    // Of two keys that of the header counts.
+    let other = with(invoice(), json!({"idempotency_key": "order-2"}));
+    let both = keyed.post("/payments/request", &other).await;
+    assert_eq!(both.expect_status(200).text, first.text);
     assert_eq!(desk.available(PAYER).await, 47_500.0);
 
     refused(

@@ -301,6 +301,59 @@ async fn a_decision_keeps_the_policy_as_it_was() {
 }
 
 #[tokio::test]
+async fn policies_are_bounded_in_size_and_number() {
+    let desk = Desk::open().await;
+    // 256 names of 253 bytes with quotes and comma, and three empty lists.
+    let names =
+        |count: usize| -> Vec<String> { (0..count).map(|i| format!("{i:0>253}")).collect() };
+    let large = |count| json!({"policy_name": "Large", "agent_id": PAYER, "blocked_counterparties": names(count)});
+    let api = desk.api();
+    let refusal = api.post("/policies", &large(256)).await;
+    refused_field(&refusal, "blocked_counterparties");
+    let id = desk.app.policy(&desk.key, &large(255)).await;
+    let path = format!("/policies/{id}");
+    // The lists count together, and what is stored with what is changed.
+    let more = json!({"allowed_categories": names(1)});
+    refused_field(&api.patch(&path, &more).await, "blocked_counterparties");
+    let fewer = json!({"blocked_counterparties": names(2), "allowed_categories": names(1)});
+    api.patch(&path, &fewer).await.expect_status(200);
+
+    let copies = |from: u32, to: u32, is_active: bool| {
+        format!(
+            "INSERT INTO policies (org_id, id, policy_name, agent_id, currency, approved_counterparties, blocked_counterparties, \
+             allowed_categories, compliance_precheck, compliance_jurisdictions, is_active, created_at, updated_at, version_id) \
+             SELECT org_id, 'pol_' || n, 'Copy ' || n, 'agent-' || n, currency, '{{}}', '{{}}', '{{}}', compliance_precheck, '{{}}', \
+             {is_active}, created_at + n * interval '1 ms', updated_at, version_id \
+             FROM policies, generate_series({from}, {to}) n WHERE id = '{id}'"
+        )
+    };
+    desk.app.batch(&copies(1, 150, false)).await;
+    desk.app.batch(&copies(1001, 1497, true)).await;
+    let last = json!({"policy_name": "Last", "agent_id": "agent-last"});
+    let last = desk.app.policy(&desk.key, &last).await;
+    let next = json!({"policy_name": "Next", "agent_id": "agent-next"});
+    let full = api.post("/policies", &next).await;
+    refused(&full, 400, "bad_request");
+    assert_eq!(full.json["detail"], "TOO_MANY_POLICIES");
+    let listed = api.get("/policies").await.expect_status(200);
+    let listed = listed.json["policies"].as_array().unwrap();
+    let inactive = listed.iter().filter(|policy| policy["is_active"] == false);
+    let inactive: Vec<_> = inactive
+        .map(|policy| policy["policy_name"].clone())
+        .collect();
+    assert_eq!((listed.len(), inactive.len()), (600, 100));
+    assert_eq!(
+        json!([inactive[0], inactive[99]]),
+        json!(["Copy 150", "Copy 51"])
+    );
+    // A deleted one makes room.
+    let path = format!("/policies/{last}");
+    api.delete(&path).await.expect_status(200);
+    api.post("/policies", &next).await.expect_status(201);
+    desk.app.stop().await;
+}
+
+#[tokio::test]
 async fn other_organizations_policies_do_not_exist() {
     let desk = Desk::open().await;
     let id = desk

@@ -1,6 +1,7 @@
 //! Reconciliation: triggered and daily, what it finds, and that a report ends whatever happens to its job.
 
 mod anomalies;
+mod calendar;
 mod findings;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -274,6 +274,55 @@ async fn approvals_are_for_the_payer_and_repeatable_under_a_key() {
     desk.app.stop().await;
 }
 
+/// The receiver hears of the money. What the payer's limits are, and what its people said, is the payer's.
+#[tokio::test]
+async fn how_the_payer_decides_stays_with_the_payer() {
+    let desk = Desk::open().await;
+    let receiver = desk.app.organization("Receiver").await;
+    let receiver_key = desk.app.payment_key(&receiver).await;
+    let receiver_api = desk.app.pulse().bearer(&receiver_key);
+    let across = json!({"counterparty_org_id": receiver});
+    let waiting = desk.pending(across.clone()).await;
+    let approved = desk.pending(across.clone()).await;
+    desk.review(&approved, "approve").await.expect_status(200);
+    let rejected = desk.pending(across.clone()).await;
+    desk.review(&rejected, "reject").await.expect_status(200);
+    let above = json!({"counterparty_org_id": receiver, "amount": 10_000.01});
+    let denied = desk.pay(above).await.expect_status(200);
+    let denied = denied.str("/transaction_id");
+    for (id, decision, types) in [
+        (waiting.as_str(), "pending_human_review", json!([])),
+        (&approved, "approved", json!(["settled"])),
+        (&rejected, "denied", json!([])),
+        (denied, "denied", json!([])),
+    ] {
+        let path = format!("/payments/{id}");
+        let own = desk.api().get(&path).await.expect_status(200);
+        assert!(!own.json["events"].as_array().unwrap().is_empty());
+        let own_detail = &own.json["authorization"]["reason_detail"];
+        assert_eq!(own_detail.is_null(), decision == "approved", "{own_detail}");
+        let seen = receiver_api.get(&path).await.expect_status(200);
+        assert_eq!(seen.json["authorization"]["decision"], decision);
+        assert_eq!(seen.json["authorization"]["reason_detail"], Value::Null);
+        let events = receiver_api.get(&format!("{path}/events")).await;
+        for reply in [&seen, &events] {
+            let events = reply.json["events"].as_array().unwrap();
+            let seen: Vec<_> = events.iter().map(|e| &e["event_type"]).collect();
+            assert_eq!(json!(seen), types, "{decision}");
+            for secret in [
+                "Seen",
+                "\"human_review\"",
+                "approved_by",
+                "9000.00",
+                "10000.00",
+            ] {
+                assert!(!reply.text.contains(secret), "{secret}: {}", reply.text);
+            }
+        }
+    }
+    desk.app.stop().await;
+}
+
 /// Approvals, rejections and the end of the time at once: one of them decides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_of_many_answers_decides() {

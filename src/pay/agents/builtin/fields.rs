@@ -37,10 +37,7 @@ impl Period {
 impl<'i> Fields<'i> {
     /// The members of an object. A text that is none was noted before.
     pub(super) fn new(input: &'i mut Input, text: &str) -> Self {
-        let members = serde_json::from_str(text).unwrap_or_else(|_| {
-            input.fault("input", "must be an object of plain values");
-            Map::new()
-        });
+        let members = input.members("input", text);
         Self {
             input,
             members,
