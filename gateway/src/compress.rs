@@ -18,7 +18,6 @@ const BROTLI_OUTPUT_BYTES: usize = 64 * 1024;
 const ZSTD_LEVEL: i32 = 3;
 /// Windows of up to 8 MiB, which every encoder of the web keeps to (RFC 8878, section 3.1.1.1.2).
 const ZSTD_WINDOW_BITS: u32 = 23;
-
 const ZSTD_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// A content coding.
@@ -271,18 +270,16 @@ impl Zstd {
             if had_data {
                 self.is_whole = step.remaining == 0;
             }
-            let has_room = step.bytes_written < piece.len();
-            if data.is_empty() && has_room {
+            if data.is_empty() && step.bytes_written < piece.len() {
                 return Ok(());
             }
         }
     }
 
     fn finish(&self) -> io::Result<()> {
-        match self.is_whole {
-            true => Ok(()),
-            false => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
+        self.is_whole
+            .then_some(())
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -356,9 +353,8 @@ mod tests {
                 "{coding:?}"
             );
             let mut decoder = Decoder::new(coding, 1000).unwrap();
-            let rubbish = decoder
-                .piece(b"this is not compressed at all")
-                .and_then(|_| decoder.finish());
+            let rubbish = decoder.piece(b"this is not compressed at all");
+            let rubbish = rubbish.and_then(|_| decoder.finish());
             assert_eq!(rubbish, Err(DecodeFault::Damaged), "{coding:?}");
         }
     }
