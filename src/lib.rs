@@ -30,6 +30,7 @@ pub mod proto;
 pub mod rates;
 pub mod secrets;
 pub mod server;
+pub mod shares;
 pub mod surfaces;
 pub mod telemetry;
 pub mod workers;

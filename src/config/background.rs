@@ -27,7 +27,7 @@ impl Default for Housekeeping {
 pub struct Delivery {
     /// Whether targets may be private addresses and `http`; `pulpo dev` always allows it.
     pub allow_private_targets: bool,
-    /// Deliveries that one process sends at the same time.
+    /// Deliveries that one process sends at the same time; at most half of them of one organisation.
     pub concurrency: usize,
     /// Of them those to one endpoint.
     pub endpoint_concurrency: usize,
@@ -37,7 +37,7 @@ impl Default for Delivery {
     fn default() -> Self {
         Self {
             allow_private_targets: false,
-            concurrency: 256,
+            concurrency: 512,
             endpoint_concurrency: 64,
         }
     }

@@ -38,7 +38,7 @@ use super::address;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the body of a response may take once its status is known.
+/// How long the body of a response that nobody awaits may take once its status is known.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of a response's body that is kept with a delivery, in bytes.
 pub const RESPONSE_BYTES_MAX: usize = 4096;
@@ -60,8 +60,11 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
-    /// How long the exchange may take, up to the status of the response.
+    /// How long the exchange may take.
     pub timeout: Duration,
+    /// Whether that includes the body of the response. Otherwise it ends with the status, and five seconds are left for
+    /// the body.
+    pub awaits_body: bool,
     /// The most of the response's body that is kept, in bytes.
     pub response_bytes_max: usize,
 }
@@ -121,13 +124,18 @@ impl Egress {
     pub async fn post(&self, outgoing: Outgoing) -> Exchange {
         let began = Instant::now();
         let (timeout, bytes_max) = (outgoing.timeout, outgoing.response_bytes_max);
+        let awaits_body = outgoing.awaits_body;
         let sent = tokio::time::timeout(timeout, self.send(outgoing)).await;
         let response = match sent {
             Ok(Ok(response)) => {
                 let status = response.status().as_u16();
                 let reading = beginning(response.into_body(), bytes_max);
                 // The status decides; what is missing of the body is not kept.
-                let reading = tokio::time::timeout(BODY_TIMEOUT, reading);
+                let left = match awaits_body {
+                    true => timeout.saturating_sub(began.elapsed()),
+                    false => BODY_TIMEOUT,
+                };
+                let reading = tokio::time::timeout(left, reading);
                 let (body, is_whole) = reading.await.unwrap_or_default();
                 Ok(Answer {
                     status,
@@ -270,6 +278,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(b"{}"),
             timeout: Duration::from_secs(20),
+            awaits_body: false,
             response_bytes_max: RESPONSE_BYTES_MAX,
         }
     }

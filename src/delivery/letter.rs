@@ -54,6 +54,7 @@ impl Sender {
             headers,
             body: Bytes::copy_from_slice(letter.body.as_bytes()),
             timeout: letter.timeout,
+            awaits_body: true,
             response_bytes_max: letter.response_bytes_max,
         };
         self.egress().post(outgoing).await

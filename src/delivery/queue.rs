@@ -14,9 +14,12 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
 use super::fanout::WAIT;
-use crate::db::{
-    Conn,
-    prepared::{column, prepared},
+use crate::{
+    db::{
+        Conn,
+        prepared::{column, prepared},
+    },
+    shares::Shares,
 };
 
 /// A delivery under a lease, with what is needed to send it.
@@ -60,6 +63,8 @@ pub(super) struct Room<'a> {
     pub(super) of_endpoint: i64,
     /// Endpoints that have none left.
     pub(super) full: &'a [&'a str],
+    /// What organisations hold.
+    pub(super) shares: Shares<'a>,
 }
 
 /// Takes due deliveries until `lease_until`. Rows that others hold are passed over; of one endpoint and key only the first
@@ -71,6 +76,9 @@ pub(super) async fn claim(
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Vec<Claimed>> {
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let held = room.shares.held().map(|(org_id, n)| (org_id, number(n)));
+    let (org_ids, counts): (Vec<_>, Vec<_>) = held.unzip();
     prepared(CLAIM, |query| {
         query
             .bind::<Timestamptz, _>(now)
@@ -80,19 +88,26 @@ pub(super) async fn claim(
             .bind::<Text, _>(worker)
             .bind::<Timestamptz, _>(lease_until)
             .bind::<Timestamptz, _>(now + WAIT)
+            .bind::<BigInt, _>(number(room.shares.share()))
+            .bind::<Array<Text>, _>(org_ids)
+            .bind::<Array<BigInt>, _>(counts)
     })
     .load(conn)
     .await
 }
 
 const CLAIM: &str = "\
-WITH due AS MATERIALIZED (
+WITH held AS MATERIALIZED (SELECT * FROM unnest($9::text[], $10::bigint[]) AS h (org_id, n)),
+due AS MATERIALIZED (
     SELECT d.org_id, d.endpoint_id, d.id, d.seq, d.ordering_key, d.due_at FROM deliveries AS d
     WHERE d.status = 'pending' AND d.due_at <= $1 AND NOT (d.endpoint_id = ANY($3))
+    AND NOT EXISTS (SELECT 1 FROM held AS h WHERE h.org_id = d.org_id AND h.n >= $8)
     ORDER BY d.due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
 ranked AS (
     SELECT due.*, before.due_at AS before_due_at, before.worker AS before_worker, before.due_at IS NOT NULL AS is_blocked,
-        row_number() OVER (PARTITION BY due.org_id, due.endpoint_id ORDER BY due.due_at, due.seq) AS place
+        row_number() OVER (PARTITION BY due.org_id, due.endpoint_id ORDER BY due.due_at, due.seq) AS place,
+        row_number() OVER (PARTITION BY due.org_id ORDER BY due.due_at, due.seq) AS place_of_org,
+        $8 - coalesce((SELECT h.n FROM held AS h WHERE h.org_id = due.org_id), 0) AS room
     FROM due LEFT JOIN LATERAL (
         SELECT p.due_at, p.worker FROM deliveries AS p WHERE p.org_id = due.org_id AND p.endpoint_id = due.endpoint_id
         AND p.ordering_key = due.ordering_key AND p.status = 'pending' AND p.seq < due.seq ORDER BY p.seq LIMIT 1
@@ -102,7 +117,7 @@ put_off AS (
     FROM ranked AS r WHERE r.is_blocked AND d.org_id = r.org_id AND d.endpoint_id = r.endpoint_id AND d.id = r.id),
 taken AS (
     UPDATE deliveries AS d SET worker = $5, due_at = $6, token = d.token + 1, attempts = d.attempts + 1
-    FROM ranked AS r WHERE NOT r.is_blocked AND r.place <= $4
+    FROM ranked AS r WHERE NOT r.is_blocked AND r.place <= $4 AND r.place_of_org <= r.room
     AND d.org_id = r.org_id AND d.endpoint_id = r.endpoint_id AND d.id = r.id
     RETURNING d.*)
 SELECT t.org_id, t.endpoint_id, t.id, t.api, t.event_id, t.event_type, t.body, t.attempts, t.token,

@@ -249,6 +249,7 @@ impl Sender {
             headers: headers.clone(),
             body: Bytes::copy_from_slice(parcel.body.as_bytes()),
             timeout: profile.timeout,
+            awaits_body: false,
             response_bytes_max: RESPONSE_BYTES_MAX,
         };
         let exchange = self.egress.post(outgoing).await;

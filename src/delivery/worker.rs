@@ -22,6 +22,7 @@ use crate::{
     db::{Conn, Topic},
     error::Result,
     ids,
+    shares::Shares,
     workers::next_ended,
 };
 
@@ -35,7 +36,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much is sent at the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// In all.
+    /// In all; to one organisation at most half of it, see [`crate::shares`].
     pub concurrency: usize,
     /// To one endpoint.
     pub of_endpoint: usize,
@@ -156,6 +157,10 @@ impl Worker {
             total: signed(free),
             of_endpoint: signed(half),
             full: &full,
+            shares: Shares::new(
+                self.limits.concurrency,
+                self.held.values().map(|claimed| claimed.org_id.as_str()),
+            ),
         };
         let now = self.sender.clock.now();
         let mut conn = self.sender.db.connection().await?;

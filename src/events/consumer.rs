@@ -287,7 +287,8 @@ macro_rules! select_wanted {
 }
 
 /// The next events of the window, in the order of writing. The first page of a window is found by its transactions, so that
-/// nothing older is read; where to go on from there is known.
+/// nothing older is read; where to go on from there is known, and by functions no index is looked up that would find the
+/// whole window again for each page.
 async fn page(conn: &mut Conn, cursor: &Cursor, consumer: &dyn Consumer) -> Result<Vec<Row>> {
     const FIRST: &str = concat!(
         "WITH whole AS MATERIALIZED (SELECT seq FROM events WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND seq > $3), \
@@ -297,7 +298,8 @@ async fn page(conn: &mut Conn, cursor: &Cursor, consumer: &dyn Consumer) -> Resu
     );
     const NEXT: &str = concat!(
         select_wanted!(),
-        "WHERE e.xid >= $1::text::xid8 AND e.xid < $2::text::xid8 AND e.seq > $3 ORDER BY e.seq LIMIT $4"
+        "WHERE xid8cmp(e.xid, $1::text::xid8) >= 0 AND xid8cmp(e.xid, $2::text::xid8) < 0 AND e.seq > $3 \
+         ORDER BY e.seq LIMIT $4"
     );
     let is_first = cursor.after_seq == 0 && cursor.from_xid > 0;
     let rows = prepared(if is_first { FIRST } else { NEXT }, |query| {

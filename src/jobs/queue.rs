@@ -8,7 +8,10 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 
-use crate::db::{Conn, Topic, wake};
+use crate::{
+    db::{Conn, Topic, wake},
+    shares::Shares,
+};
 
 use schema::jobs;
 
@@ -138,33 +141,60 @@ struct Number {
     n: i64,
 }
 
-/// Takes due jobs of these kinds, at most so many of each, until `lease_until`. Rows that others are taking are passed over;
+/// What may be taken of a kind.
+pub(super) struct Wanted<'a> {
+    pub(super) kind: &'a str,
+    /// How many in all.
+    pub(super) free: usize,
+    /// What organisations hold of it.
+    pub(super) shares: Shares<'a>,
+}
+
+/// Takes due jobs of these kinds until `lease_until`, of each organisation as many as its share allows. Rows that others are taking are passed over;
 /// of one ordering key only the first is taken, and none while another one of it runs.
 pub(super) async fn claim(
     conn: &mut Conn,
-    wanted: &[(&str, i32)],
+    wanted: &[Wanted<'_>],
     worker: &str,
     now: DateTime<Utc>,
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Vec<Job>> {
-    let (kinds, limits): (Vec<_>, Vec<_>) = wanted.iter().copied().unzip();
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let of = |value: fn(&Wanted<'_>) -> usize| -> Vec<i64> {
+        wanted.iter().map(|w| number(value(w))).collect()
+    };
+    let held = wanted.iter().flat_map(|w| {
+        let held = w.shares.held();
+        held.map(|(org_id, n)| (w.kind, (org_id, number(n))))
+    });
+    let (held_kinds, held): (Vec<_>, Vec<_>) = held.unzip();
+    let (org_ids, counts): (Vec<_>, Vec<_>) = held.into_iter().unzip();
     diesel::sql_query(
-        "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::integer[]) AS w (kind, n)), \
-         due AS (SELECT taken.id FROM wanted AS w CROSS JOIN LATERAL ( \
-             SELECT j.id FROM jobs AS j WHERE j.kind = w.kind AND j.state IN ('waiting', 'running') \
+        "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bigint[], $6::bigint[]) AS w (kind, n, share)), \
+         held AS (SELECT * FROM unnest($7::text[], $8::text[], $9::bigint[]) AS h (kind, org_id, n)), \
+         due AS (SELECT taken.id, taken.org_id, w.share - coalesce(h.n, 0) AS room, \
+             row_number() OVER (PARTITION BY w.kind, taken.org_id ORDER BY taken.priority DESC, taken.run_at, taken.id) AS place \
+             FROM wanted AS w CROSS JOIN LATERAL ( \
+             SELECT j.id, j.org_id, j.priority, j.run_at FROM jobs AS j WHERE j.kind = w.kind AND j.state IN ('waiting', 'running') \
+             AND NOT EXISTS (SELECT 1 FROM held AS f WHERE f.kind = j.kind AND f.org_id = j.org_id AND f.n >= w.share) \
              AND j.run_at <= $4 AND (j.ordering_key IS NULL OR NOT EXISTS ( \
                  SELECT 1 FROM jobs AS e WHERE e.ordering_key = j.ordering_key \
                  AND e.state IN ('waiting', 'running') AND e.id <> j.id AND (e.id < j.id OR e.state = 'running'))) \
-             ORDER BY j.priority DESC, j.run_at, j.id LIMIT w.n FOR UPDATE SKIP LOCKED) AS taken) \
+             ORDER BY j.priority DESC, j.run_at, j.id LIMIT w.n FOR UPDATE SKIP LOCKED) AS taken \
+             LEFT JOIN held AS h ON h.kind = w.kind AND h.org_id = taken.org_id) \
          UPDATE jobs AS j SET state = 'running', worker = $3, run_at = $5, token = token + 1, attempts = attempts + 1 \
-         FROM due WHERE j.id = due.id \
+         FROM due WHERE j.id = due.id AND (due.org_id IS NULL OR due.place <= due.room) \
          RETURNING j.id, j.org_id, j.kind, j.payload, j.attempts, j.token, j.created_at",
     )
-    .bind::<Array<Text>, _>(kinds)
-    .bind::<Array<Integer>, _>(limits)
+    .bind::<Array<Text>, _>(wanted.iter().map(|w| w.kind).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(of(|w| w.free))
     .bind::<Text, _>(worker)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until)
+    .bind::<Array<BigInt>, _>(of(|w| w.shares.share()))
+    .bind::<Array<Text>, _>(held_kinds)
+    .bind::<Array<Text>, _>(org_ids)
+    .bind::<Array<BigInt>, _>(counts)
     .load(conn)
     .await
 }

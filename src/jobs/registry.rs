@@ -27,7 +27,7 @@ pub struct Kind {
     pub name: &'static str,
     /// What does them.
     pub handler: Arc<dyn Handler>,
-    /// How many run at the same time in one process.
+    /// How many run at the same time in one process; of one organisation at most half of them, see [`crate::shares`].
     pub concurrency: u32,
     /// Attempts before a job is given up.
     pub attempts_max: i32,

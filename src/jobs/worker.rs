@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Job, Registry,
-    queue::{self, Outcome},
+    queue::{self, Outcome, Wanted},
     registry::Kind,
     schedule::backoff,
     scheduler::Scheduler,
@@ -22,6 +22,7 @@ use crate::{
     db::{Conn, Db, Topic},
     error::{Error, Result},
     ids,
+    shares::Shares,
     workers::next_ended,
 };
 
@@ -136,15 +137,22 @@ impl Worker {
     }
 
     async fn claim(&mut self) -> Result<Vec<Job>> {
-        let wanted: Vec<(&str, i32)> = self
+        let wanted: Vec<Wanted<'_>> = self
             .kinds
             .iter()
             .map(|kind| {
                 let running = self.held.values().filter(|held| held.job.kind == kind.name);
-                let free = (kind.concurrency as usize).saturating_sub(running.count());
-                (kind.name, i32::try_from(free).unwrap_or(i32::MAX))
+                let holders = running
+                    .clone()
+                    .filter_map(|held| held.job.org_id.as_deref());
+                let slots = kind.concurrency as usize;
+                Wanted {
+                    kind: kind.name,
+                    free: slots.saturating_sub(running.count()),
+                    shares: Shares::new(slots, holders),
+                }
             })
-            .filter(|(_, free)| *free > 0)
+            .filter(|wanted| wanted.free > 0)
             .collect();
         if wanted.is_empty() {
             return Ok(Vec::new());

@@ -16,6 +16,8 @@ use super::money;
 
 /// Longest id and name, in characters.
 const NAME_CHARS_MAX: usize = 255;
+/// Longest part of a key of several: three of them, with an organisation, fit into an entry of an index.
+const KEY_PART_BYTES_MAX: usize = 800;
 /// Longest description, in characters.
 const TEXT_CHARS_MAX: usize = 4096;
 /// Most names in a list of a policy.
@@ -84,6 +86,16 @@ impl Input {
             self.fault(field, "is required");
         } else {
             self.text(field, Some(value), NAME_CHARS_MAX);
+        }
+    }
+
+    /// A part of a key of several, which an index must hold: bounded in bytes too, which characters beyond Latin have more of.
+    pub(super) fn key_part(&mut self, field: &str, value: &str) {
+        if value.len() > KEY_PART_BYTES_MAX {
+            self.fault(
+                field,
+                format!("must have at most {KEY_PART_BYTES_MAX} bytes"),
+            );
         }
     }
 

@@ -17,31 +17,43 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Locked {
     pub(super) payer: WalletRow,
-    /// None for a payment to the outside.
+    /// None for a payment to the outside, and for a step that gives the payee nothing.
     pub(super) payee: Option<WalletRow>,
 }
 
-/// Locks the wallets of a payment that was approved before; both exist.
-pub(super) async fn lock(conn: &Conn, org_id: &str, payment: &Payment) -> Result<Locked> {
-    let payer = wallet_rows::key(org_id, &payment.agent_id, &payment.currency);
-    let payee = payment
-        .payee
-        .as_ref()
-        .map(|payee| wallet_rows::key(payee.org_id(org_id), &payee.agent_id, &payment.currency));
+/// The wallets that a step of a payment changes that was approved before.
+struct Taken {
+    wallets: Locked,
+    /// The payee has no wallet yet: this is the first money it gets.
+    opens_payee: bool,
+}
+
+/// Locks the wallets that `step` changes.
+async fn lock(
+    conn: &Conn,
+    step: Step,
+    org_id: &str,
+    payment: &Payment,
+    now: DateTime<Utc>,
+) -> Result<Taken> {
+    let key = |org_id, agent_id| wallet_rows::key(org_id, agent_id, &payment.currency);
+    let payer = key(org_id, &payment.agent_id);
+    let paid = payment.payee.as_ref().filter(|_| step.pays());
+    let payee = paid.map(|payee| key(payee.org_id(org_id), &payee.agent_id));
     let keys: Vec<_> = [Some(payer.clone()), payee.clone()]
         .into_iter()
         .flatten()
         .collect();
     let mut rows = wallet_rows::lock(conn, &keys).await?;
-    let mut take = |key: &WalletKey| rows.remove(key).ok_or_else(vanished);
-    Ok(Locked {
-        payer: take(&payer)?,
-        payee: payee.as_ref().map(take).transpose()?,
+    let vanished = || Error::internal(anyhow::anyhow!("the wallet of a payer vanished"));
+    let payer = rows.remove(&payer).ok_or_else(vanished)?;
+    let opens_payee = payee.as_ref().is_some_and(|key| !rows.contains_key(key));
+    let open = |key: WalletKey| WalletRow::empty(&key.0, &key.1, &key.2, now);
+    let payee = payee.map(|key| rows.remove(&key).unwrap_or_else(|| open(key)));
+    Ok(Taken {
+        wallets: Locked { payer, payee },
+        opens_payee,
     })
-}
-
-fn vanished() -> Error {
-    Error::internal(anyhow::anyhow!("a wallet of a payment vanished"))
 }
 
 /// What moves the money of a payment.
@@ -71,7 +83,8 @@ impl Step {
         matches!(self, Self::Release | Self::Refund)
     }
 
-    fn pays(self) -> bool {
+    /// Whether the payee gets the money.
+    pub(super) fn pays(self) -> bool {
         matches!(self, Self::Settle | Self::Release)
     }
 }
@@ -149,23 +162,42 @@ fn touch(wallet: &mut WalletRow, now: DateTime<Utc>) {
     wallet.updated_at = now;
 }
 
-/// Moves the money between the locked wallets, and writes them and the journal.
+/// Moves the money of a payment that was approved before, and writes the wallets and the journal. A payee without a
+/// wallet gets one with the money.
+///
+/// # Errors
+/// 400 when the payee's wallet is closed or cannot hold so much.
 pub(super) async fn apply(
     conn: &mut Conn,
     step: Step,
     of: (&str, &str),
     payment: &Payment,
-    mut wallets: Locked,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    let Taken {
+        mut wallets,
+        opens_payee,
+    } = lock(conn, step, of.0, payment, now).await?;
+    if wallets.payee.as_ref().is_some_and(|payee| !payee.is_active) {
+        return Err(Error::precondition(
+            "PAYEE_WALLET_CLOSED",
+            "The wallet of the payee is not active; refund the payment instead",
+        ));
+    }
     let posting = shift(step, of, payment, &mut wallets, now)?;
-    let Locked { payer, payee } = wallets;
-    let changed: Vec<WalletRow> = [Some(payer), payee.filter(|_| step.pays())]
+    let Locked { payer, payee } = &wallets;
+    let (opened, paid) = match payee {
+        Some(payee) if opens_payee => (vec![payee], None),
+        payee => (Vec::new(), payee.as_ref()),
+    };
+    let changed = [Some(payer), paid].into_iter().flatten().collect();
+    let writes = wallet_rows::insert_all(opened)
         .into_iter()
-        .flatten()
-        .collect();
-    let changed = wallet_rows::store(changed.iter().collect());
-    write::run_all(conn, changed).await?;
+        .chain(wallet_rows::store(changed))
+        .collect::<Vec<_>>();
+    write::run_all(conn, writes)
+        .await
+        .map_err(wallet_rows::conflict)?;
     ledger::post(conn, of.0, &[posting], now).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     db::Conn,
-    error::{Error, Result},
+    error::Result,
     idempotency::{self, Keyed},
     identity::Caller,
     proto::pulpo::{
@@ -21,6 +21,9 @@ use super::{
     wallets::{self, Transfer, WalletRow},
 };
 
+/// The most wallets of a page, and as many as there are without a limit.
+const LIMIT_MAX: i64 = 1000;
+
 #[tonic::async_trait]
 impl WalletService for Pay {
     async fn list_wallets(
@@ -28,13 +31,7 @@ impl WalletService for Pay {
         request: Request<pb::ListWalletsRequest>,
     ) -> Result<Response<pb::ListWalletsResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let mut conn = self.db.connection().await?;
-        let rows = wallets::list(&mut conn, caller.org_id()?, caller.agents()?)
-            .await
-            .map_err(Error::from)?;
-        Ok(Response::new(pb::ListWalletsResponse {
-            wallets: rows.into_iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(list(self, &caller, request.get_ref()).await?))
     }
 
     async fn create_wallet(
@@ -100,6 +97,29 @@ impl WalletService for Pay {
             transfer(self, &caller, Transfer::Withdraw, request, word).await?,
         ))
     }
+}
+
+/// A page of the wallets the caller may see.
+async fn list(
+    pay: &Pay,
+    caller: &Caller,
+    request: &pb::ListWalletsRequest,
+) -> Result<pb::ListWalletsResponse> {
+    let mut input = Input::default();
+    let limit = input.limit(request.limit, LIMIT_MAX, LIMIT_MAX);
+    let offset = input.offset(request.offset);
+    input.finish()?;
+    let mut conn = pay.db.connection().await?;
+    // One more than asked for says whether there are more.
+    let page = (limit.saturating_add(1), offset);
+    let mut rows = wallets::list(&mut conn, caller.org_id()?, caller.agents()?, page).await?;
+    let asked = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = (rows.len() > asked).then_some(true);
+    rows.truncate(asked);
+    Ok(pb::ListWalletsResponse {
+        wallets: rows.into_iter().map(Into::into).collect(),
+        has_more,
+    })
 }
 
 /// A transfer that is well-formed.

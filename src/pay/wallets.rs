@@ -137,15 +137,19 @@ impl From<WalletRow> for pb::Wallet {
     }
 }
 
-/// The active wallets of the organisation, or of these agents of it, oldest first.
+/// A page of the active wallets of the organisation, or of these agents of it, oldest first. Anybody can pay an
+/// organisation's agents and open wallets by it, so there is no bound on how many there are.
 pub async fn list(
     conn: &mut Conn,
     org_id: &str,
     agents: Option<&[String]>,
+    (limit, offset): (i64, i64),
 ) -> QueryResult<Vec<WalletRow>> {
     let mut query = wallets::table
         .filter(wallets::org_id.eq(org_id).and(wallets::is_active))
         .order((wallets::created_at, wallets::id))
+        .limit(limit)
+        .offset(offset)
         .select(WalletRow::as_select())
         .into_boxed();
     if let Some(agents) = agents {

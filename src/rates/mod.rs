@@ -1,20 +1,26 @@
 //! Rate limits: an exact sliding window per key, and token buckets where bursts are welcome.
 //!
-//! Counters live in process memory. **Without Redis every replica counts for itself**: a client that reaches two
-//! replicas can make twice the requests. Durable keys are loaded from the database when they are first seen and
-//! written behind in batches, so a restart goes on where the last process stopped; a process that is killed loses at
-//! most the requests of one [`FLUSH_INTERVAL`]. Limits are given by the caller, who also applies the configured scale.
+//! Counters live in process memory. Durable keys are loaded from the database when they are first seen and written behind
+//! in batches, which every process reads: what one lets through counts for the others within two [`FLUSH_INTERVAL`]s, and
+//! only what comes at once through several can pass a limit, once. A restart goes on where the last process stopped; a
+//! process that is killed loses at most the requests of one [`FLUSH_INTERVAL`]. **Other keys and buckets are counted by
+//! every process for itself.** Limits are given by the caller, who also applies the configured scale.
 //!
-//! `window` is the pure rule, `bucket` the burst-friendly one, `store` the tables, and this file the keys in memory.
+//! `window` is the pure rule, `bucket` the burst-friendly one, `store` the tables, `others` what other processes counted,
+//! and this file the keys in memory.
 
 mod bucket;
+mod others;
 mod store;
 mod window;
 
 use std::{
     collections::HashMap,
     hash::BuildHasher,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +28,7 @@ use chrono::{DateTime, Utc};
 use foldhash::fast::RandomState;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::{store::Hit, window::Window};
 use crate::{
@@ -66,6 +73,10 @@ struct Inner {
     dirty: Mutex<Vec<Arc<str>>>,
     /// One flush at a time.
     flushing: tokio::sync::Mutex<()>,
+    /// What tells this process's requests from those of others.
+    process: Uuid,
+    /// The batch up to which those of others have been read.
+    read_to: AtomicI64,
 }
 
 #[derive(Default)]
@@ -84,6 +95,8 @@ struct Entry {
     unsaved: Vec<i64>,
     /// Handed to a flush that has not ended.
     saving: bool,
+    /// The batch up to which the window has what others counted.
+    has_to: i64,
 }
 
 impl Rates {
@@ -105,6 +118,8 @@ impl Rates {
             buckets: Mutex::default(),
             dirty: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
+            process: Uuid::new_v4(),
+            read_to: AtomicI64::new(0),
         }))
     }
 
@@ -155,24 +170,29 @@ impl Rates {
         if let Some(verdict) = decide(&mut self.shard(key)) {
             return Ok(verdict);
         }
-        let window = match &self.0.db {
-            Some(db) => store::load(&mut *db.connection().await?, key, now).await?,
-            None => Window::default(),
-        };
-        let mut shard = self.shard(key);
-        if !shard.keys.contains_key(key) {
-            shard.insert(
-                key.into(),
-                Entry {
+        loop {
+            let (window, has_to) = match &self.0.db {
+                Some(db) => store::load(&mut *db.connection().await?, key, now).await?,
+                None => Default::default(),
+            };
+            let mut shard = self.shard(key);
+            if !shard.keys.contains_key(key) {
+                if has_to < self.0.read_to.load(Ordering::SeqCst) {
+                    // Others were read meanwhile, which this window would never be told.
+                    continue;
+                }
+                let entry = Entry {
                     window,
                     durable: true,
+                    has_to,
                     ..Entry::default()
-                },
-                now,
-            );
+                };
+                shard.insert(key.into(), entry, now);
+            }
+            return decide(&mut shard).ok_or_else(|| {
+                Error::internal(anyhow::anyhow!("a rate key vanished under its lock"))
+            });
         }
-        decide(&mut shard)
-            .ok_or_else(|| Error::internal(anyhow::anyhow!("a rate key vanished under its lock")))
     }
 
     /// A token bucket per key under one name: `per_minute` in the long run, up to `burst` at once. The first caller of
@@ -196,7 +216,7 @@ impl Rates {
         let outcome = async {
             while !hits.is_empty() {
                 let from = hits.len().saturating_sub(BATCH_ROWS);
-                store::save(&mut *db.connection().await?, &hits[from..]).await?;
+                store::save(&mut *db.connection().await?, &hits[from..], self.0.process).await?;
                 hits.truncate(from);
             }
             Ok(())
@@ -206,7 +226,7 @@ impl Rates {
         outcome
     }
 
-    /// Runs the task that stores durable keys every [`FLUSH_INTERVAL`], deletes old rows about once a minute, and
+    /// Runs the task that stores durable keys and reads those of others every [`FLUSH_INTERVAL`], deletes old rows about once a minute, and
     /// stores the rest when `shutdown` is cancelled. Join it after the listeners have stopped.
     pub fn spawn_writer(&self, clock: Clock, shutdown: CancellationToken) -> JoinHandle<()> {
         let rates = self.clone();
@@ -220,9 +240,12 @@ impl Rates {
                 () = shutdown.cancelled() => true,
                 () = tokio::time::sleep(FLUSH_INTERVAL) => false,
             };
-            let outcome = self.flush().await;
+            let outcome = match self.flush().await {
+                Ok(()) if !stopping => self.absorb(clock.now()).await,
+                outcome => outcome,
+            };
             if let (Err(error), false) = (&outcome, failing) {
-                tracing::warn!(error = %error, "request counts cannot be stored; kept in memory and tried again");
+                tracing::warn!(error = %error, "request counts cannot be stored or read; kept in memory and tried again");
             }
             failing = outcome.is_err();
             if stopping {

@@ -85,6 +85,22 @@ impl Window {
         self.verdict(limits, now, now_us, self.has_room(limits))
     }
 
+    /// Counts requests that another process let through at an instant, by its clock.
+    pub(super) fn absorb(&mut self, at_us: i64, n: u32, now: DateTime<Utc>) {
+        let now_us = self.advance(now.timestamp_micros());
+        // A clock that is ahead must not turn this one's forward.
+        let at_us = at_us.min(now_us);
+        if at_us + WINDOW_US > now_us {
+            let place = self.hits.partition_point(|hit| *hit <= at_us);
+            for _ in 0..n {
+                self.hits.insert(place, at_us);
+            }
+        }
+        if day_of(at_us) == self.day {
+            self.day_count = self.day_count.saturating_add(n);
+        }
+    }
+
     fn has_room(&self, limits: &Limits) -> bool {
         self.hits.len() < limits.per_minute as usize && !self.is_day_full(limits)
     }

@@ -155,3 +155,25 @@ fn a_stored_window_goes_on_where_it_was() {
         Some(0)
     );
 }
+
+#[test]
+fn what_others_let_through_counts_at_its_instant_and_never_ahead_of_this_clock() {
+    let limits = Limits {
+        per_minute: 3,
+        per_day: Some(4),
+    };
+    let now = WINDOW_US * 10;
+    let mut window = Window::default();
+    assert!(window.check(&limits, at(now), drop).allowed);
+    // Ten seconds ago, an hour ahead, and too long ago for the minute.
+    window.absorb(now - 10_000_000, 1, at(now));
+    window.absorb(now + 3_600_000_000, 1, at(now));
+    window.absorb(now - WINDOW_US, 1, at(now));
+    let refused = window.check(&limits, at(now), drop);
+    assert_eq!((refused.allowed, refused.daily_remaining), (false, Some(0)));
+    let mut window = Window::default();
+    window.absorb(now - 10_000_000, 3, at(now));
+    let refused = window.check(&limits, at(now), drop);
+    assert_eq!(refused.reset_at, at(now - 10_000_000 + WINDOW_US));
+    assert!(window.check(&limits, refused.reset_at, drop).allowed);
+}

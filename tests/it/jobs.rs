@@ -321,3 +321,36 @@ async fn a_schedule_enqueues_each_slot_once_whatever_the_number_of_workers() {
     assert_eq!(desk.app.sql_number(daily).await, 1);
     desk.app.stop().await;
 }
+
+/// One organisation has more waiting than there are slots, all of it more urgent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_leaves_slots_to_others() {
+    let desk = Desk::open().await;
+    desk.memory.gate.forget_permits(1000);
+    let of = |org_id: &str, n: usize, priority: i16| NewJob {
+        org_id: Some(org_id.to_owned()),
+        priority,
+        ..job(n)
+    };
+    let mut all: Vec<NewJob> = (0..20).map(|n| of("org_busy", n, 9)).collect();
+    all.push(of("org_other", 100, 0));
+    desk.enqueue(&all).await;
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(desk.worker().run(stop.clone()));
+    let running = || desk.memory.running.load(Ordering::SeqCst);
+    // Of the four slots two, and one of the other.
+    while running() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let of_busy = "SELECT count(*) FROM jobs WHERE state = 'running' AND org_id = 'org_busy'";
+    assert_eq!(desk.app.sql_number(of_busy).await, 2);
+    desk.memory.gate.add_permits(1000);
+    let left = "SELECT count(*) FROM jobs WHERE state <> 'done'";
+    while desk.app.sql_number(left).await > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(desk.done().len(), 21);
+    stop.cancel();
+    working.await.unwrap();
+    desk.app.stop().await;
+}

@@ -49,6 +49,16 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
 }
 
 fn time(router: &Router<usize>, segments: Option<usize>, samples: &[&Sample]) -> Result<Figure> {
+    // One behind the other in the order of the lookups: the path of a request was read just before it is looked up, and
+    // what fetching it from elsewhere takes is no part of the lookup.
+    let paths: String = samples.iter().map(|sample| &*sample.path).collect();
+    let mut rest = paths.as_str();
+    let asked = samples.iter().map(|sample| {
+        let (path, behind) = rest.split_at(sample.path.len());
+        rest = behind;
+        (sample.method.clone(), path)
+    });
+    let asked: Vec<(Method, &str)> = asked.collect();
     let mut windows = Vec::with_capacity(WINDOWS);
     let mut sums = Vec::with_capacity(WINDOWS);
     for _ in 0..WINDOWS {
@@ -56,8 +66,8 @@ fn time(router: &Router<usize>, segments: Option<usize>, samples: &[&Sample]) ->
         let mut found = 0;
         let began = Instant::now();
         for _ in 0..REPEATS {
-            for sample in samples {
-                let lookup = router.lookup(black_box(&sample.method), black_box(&sample.path));
+            for (method, path) in &asked {
+                let lookup = router.lookup(black_box(method), black_box(path));
                 found += usize::from(matches!(black_box(&lookup), Lookup::Match(_)));
             }
         }

@@ -47,13 +47,13 @@ pub(in super::super) fn work(app: &App, registry: &mut Registry) {
             ..Kind::new(COMPUTE, Arc::new(Compute(pay.clone())))
         })
         .kind(Kind {
-            concurrency: 16,
+            concurrency: 32,
             attempts_max: ATTEMPTS_MAX + INTERRUPTED_MAX,
             timeout: http::TIMEOUT_MAX + MARGIN,
             ..Kind::new(CALL, Arc::new(Call(pay.clone())))
         })
         .kind(Kind {
-            concurrency: 16,
+            concurrency: 32,
             attempts_max: callback::ATTEMPTS_MAX,
             timeout: callback::TIMEOUT + MARGIN,
             ..Kind::new(callback::KIND, Arc::new(Callback(pay.clone())))

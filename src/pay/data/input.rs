@@ -92,8 +92,10 @@ fn head(
     records_max: usize,
 ) -> Result<Input> {
     let mut input = Input::default();
-    input.name("source", source);
-    input.name("data_type", data_type);
+    for (field, name) in [("source", source), ("data_type", data_type)] {
+        input.name(field, name);
+        input.key_part(field, name);
+    }
     let sizes = records.iter().filter_map(|record| record.data.as_ref());
     let bytes: usize = sizes.map(|json| json.text.len()).sum();
     let too_large = bytes > DATA_BYTES_MAX;
@@ -114,7 +116,9 @@ fn head(
 }
 
 fn record(input: &mut Input, prefix: &str, new: pb::NewDataRecord) -> NewRecord {
-    input.name(&format!("{prefix}external_id"), &new.external_id);
+    let external_id = format!("{prefix}external_id");
+    input.name(&external_id, &new.external_id);
+    input.key_part(&external_id, &new.external_id);
     let category = format!("{prefix}category");
     input.optional_name(&category, new.category.as_deref());
     let field = format!("{prefix}data");

@@ -53,15 +53,7 @@ pub(super) async fn apply(
     let of = (row.org_id.as_str(), row.id.as_str());
     transitions::set_status(conn, of, status, settled_at).await?;
     if let Some(step) = step {
-        let payment = Payment::of(row, None);
-        let wallets = settlement::lock(conn, &row.org_id, &payment).await?;
-        if step == Step::Release && wallets.payee.as_ref().is_some_and(|payee| !payee.is_active) {
-            return Err(Error::precondition(
-                "PAYEE_WALLET_CLOSED",
-                "The wallet of the payee is not active; refund the payment instead",
-            ));
-        }
-        settlement::apply(conn, step, of, &payment, wallets, now).await?;
+        settlement::apply(conn, step, of, &Payment::of(row, None), now).await?;
     }
     let happened = happened(escrow, change, reason, now);
     history::write(conn, &[(row.into(), happened)], now).await?;

@@ -103,6 +103,7 @@ pub(super) async fn replay(
     }
     input.finish()?;
     let now = pay.clock.now();
+    await_consumer(pay).await?;
     pay.db
         .transaction("pay_replay_webhook", async |conn: &mut Conn| {
             let endpoint = endpoints::lock(conn, caller, &request.id).await?;
@@ -141,25 +142,40 @@ struct Missed {
     created_at: DateTime<Utc>,
 }
 
+/// Waits for what the consumer writes at this moment: it may have begun while the endpoint was not active yet. It is not
+/// kept waiting by the replay itself, which may take long and is of one organisation.
+async fn await_consumer(pay: &Pay) -> Result<()> {
+    const LOCK: &str = "SELECT 1 FROM event_cursors WHERE consumer = $1 FOR UPDATE";
+    pay.db
+        .transaction("pay_await_webhooks", async |conn: &mut Conn| {
+            diesel::sql_query(LOCK)
+                .bind::<Text, _>(Deliveries.name())
+                .execute(conn)
+                .await?;
+            Ok(())
+        })
+        .await
+}
+
 /// The oldest events of the period that the endpoint asked for and that were read, but neither reached it nor are on their
-/// way. Those that have not been read yet reach it anyhow: the consumer waits meanwhile, so that none is taken twice.
+/// way. Those that have not been read yet reach it anyhow. One statement sees the cursor and what was written with it, and
+/// replays of one endpoint lock it, so that none is taken twice.
 async fn missed(
     conn: &mut Conn,
     endpoint: &EndpointRow,
     since: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Vec<Event>> {
-    // A statement of its own: the next one must see what the consumer wrote before it let go.
-    diesel::sql_query("SELECT 1 FROM event_cursors WHERE consumer = $1 FOR UPDATE")
-        .bind::<Text, _>(Deliveries.name())
-        .execute(conn)
-        .await?;
     let rows: Vec<Missed> = diesel::sql_query(
         "SELECT e.seq, e.kind, e.subject, e.payload, e.created_at FROM events AS e \
          JOIN event_cursors AS c ON c.consumer = $6 WHERE e.org_id = $1 AND e.created_at >= $3 AND e.created_at < $4 AND e.kind = ANY($5) \
          AND (e.xid < c.from_xid OR (e.xid < c.to_xid AND e.seq <= c.after_seq) OR e.created_at < $7) \
          AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.org_id = $1 AND d.endpoint_id = $2 \
              AND d.event_seq = e.seq AND d.status IN ('pending', 'delivered')) \
+         AND ($9 = '{}' OR EXISTS (SELECT 1 FROM transactions AS t \
+             WHERE t.org_id = coalesce(e.payload ->> 'requesting_org_id', e.org_id) AND t.id = e.subject \
+             AND (t.org_id = $1 AND t.requesting_agent_id = ANY($9) \
+                 OR coalesce(t.counterparty_org_id, t.org_id) = $1 AND t.counterparty_agent_id = ANY($9)))) \
          ORDER BY e.seq LIMIT $8",
     )
     .bind::<Text, _>(&endpoint.org_id)
@@ -170,6 +186,8 @@ async fn missed(
     .bind::<Text, _>(Deliveries.name())
     .bind::<Timestamptz, _>(endpoint.created_at)
     .bind::<BigInt, _>(REPLAY_MAX)
+    // As [`messages::agents`] has them.
+    .bind::<Array<Text>, _>(&endpoint.labels)
     .load(conn)
     .await?;
     let event = |row: Missed| Event {

@@ -303,3 +303,36 @@ async fn data_belongs_to_its_organisation_and_asks_for_permission() {
     reader.get("/data/summary").await.expect_status(200);
     desk.app.stop().await;
 }
+
+/// Three names of 255 characters of four bytes each are more than an index can hold.
+#[tokio::test]
+async fn names_are_bounded_in_bytes_too() {
+    let desk = Desk::open().await;
+    // Written so that nothing of it can be compressed.
+    let long = |from: u32| -> String {
+        let chars = (0..255).filter_map(|i| char::from_u32(0x20000 + (from + i) * 131 % 0xA000));
+        chars.collect()
+    };
+    let (source, data_type, external_id) = (long(0), long(300), long(600));
+    let body =
+        json!({"source": source, "data_type": "x", "records": [{"external_id": "1", "data": {}}]});
+    refused_field(&desk.api().post("/data/push", &body).await, "source");
+    let body = json!({"source": "erp", "data_type": data_type, "records": [{"external_id": "1", "data": {}}]});
+    refused_field(&desk.api().post("/data/push", &body).await, "data_type");
+    let records =
+        json!([{"external_id": external_id, "data": {}}, {"external_id": "2", "data": {}}]);
+    let body = json!({"source": "erp", "data_type": "x", "records": records});
+    let field = "records[0].external_id";
+    refused_field(&desk.api().post("/data/push", &body).await, field);
+    let stored = desk.api().post("/data/bulk", &body).await;
+    let stored = stored.expect_status(200).json;
+    assert_eq!(stored["errors"][0]["index"], 0, "{stored}");
+    // As long as all three may be.
+    let longest = |text: &str| text.chars().take(200).collect::<String>();
+    let records = json!([{"external_id": longest(&external_id), "data": {}}]);
+    let body =
+        json!({"source": longest(&source), "data_type": longest(&data_type), "records": records});
+    let pushed = desk.api().post("/data/push", &body).await;
+    pushed.expect_status(200);
+    desk.app.stop().await;
+}

@@ -1,5 +1,6 @@
 //! Escrow: held, released, refunded, disputed, expired, and who may do it.
 
+mod openings;
 mod races;
 
 use chrono::Duration;

@@ -2,6 +2,7 @@
 //! doors.
 
 mod processes;
+mod requests;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -241,3 +241,32 @@ async fn wallets_are_created_empty_and_once() {
     refused_field(&api.post("/wallets", &lower).await, "currency");
     desk.app.stop().await;
 }
+
+/// Nothing bounds how many there are, so a page is.
+#[tokio::test]
+async fn wallets_are_listed_in_pages() {
+    let desk = Desk::open().await;
+    let many = format!(
+        "INSERT INTO wallets (org_id, id, agent_id, currency, created_at, updated_at) \
+         SELECT '{}', 'wal_' || n, 'agent-' || n, 'USD', now() + n * interval '1 s', now() FROM generate_series(1, 999) n",
+        desk.org_id
+    );
+    desk.app.sql(&many).await;
+    let page = async |query: &str| {
+        let listed = desk.api().get(&format!("/wallets{query}")).await;
+        let listed = listed.expect_status(200).json;
+        let wallets = listed["wallets"].as_array().unwrap();
+        let last = wallets.last().map(|row| row["agent_id"].clone());
+        (wallets.len(), last, listed.get("has_more").cloned())
+    };
+    let last = |agent: &str| Some(Value::from(agent));
+    let more = Some(Value::Bool(true));
+    assert_eq!(page("").await, (1000, last("agent-998"), more.clone()));
+    assert_eq!(page("?limit=9000").await.0, 1000);
+    assert_eq!(page("?offset=1000").await, (1, last("agent-999"), None));
+    assert_eq!(page("?limit=2").await, (2, last(super::PAYEE), more));
+    assert_eq!(page("?limit=2&offset=999").await.2, None);
+    refused_field(&desk.api().get("/wallets?limit=0").await, "limit");
+    refused_field(&desk.api().get("/wallets?offset=-1").await, "offset");
+    desk.app.stop().await;
+}

@@ -55,6 +55,8 @@ pub(super) struct PaymentRow {
     metadata: JsonText,
     #[diesel(sql_type = Timestamptz)]
     pub(super) created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    judged_at: DateTime<Utc>,
 }
 
 impl PaymentRow {
@@ -87,7 +89,7 @@ pub(super) async fn page(
     let (at, seq) = after.unwrap_or((period.start, i64::MIN));
     Ok(diesel::sql_query(
         "SELECT id, seq, requesting_agent_id, counterparty_agent_id, counterparty_org_id, amount_minor, currency, tx_type, \
-         category, description, reference_id, metadata, created_at, \
+         category, description, reference_id, metadata, created_at, coalesce(counted_at, created_at) AS judged_at, \
          (SELECT name FROM organizations WHERE id = $1) AS org_name, \
          (SELECT o.name FROM organizations o WHERE o.id = t.counterparty_org_id) AS counterparty_org_name FROM transactions t \
          WHERE org_id = $1 AND (created_at, seq) > ($2, $3) AND created_at < $4 \
@@ -154,13 +156,12 @@ async fn count_earlier(
     };
     let since = bands
         .iter()
-        .map(|(i, band)| rows[*i].created_at - TimeDelta::hours(i64::from(band.window_hours)));
-    // The statuses are those of the partial index; the precheck counts the same.
+        .map(|(i, band)| rows[*i].judged_at - TimeDelta::hours(i64::from(band.window_hours)));
+    // As the precheck: whatever became of a payment that was approved, it was one.
     let counts: Vec<Count> = diesel::sql_query(
         "SELECT (SELECT count(*) FROM transactions t WHERE t.org_id = $1 AND t.requesting_agent_id = band.agent \
-         AND t.currency = band.currency AND t.created_at > band.since AND t.created_at <= band.at \
-         AND (t.created_at < band.at OR t.seq < band.seq) \
-         AND t.status IN ('settled', 'authorized', 'executing', 'escrow_held') \
+         AND t.currency = band.currency AND t.counted_at > band.since AND t.counted_at <= band.at \
+         AND (t.counted_at < band.at OR t.seq < band.seq) \
          AND t.amount_minor >= band.from_minor AND t.amount_minor < band.below_minor) AS count \
          FROM unnest($2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::bigint[], $8::bigint[], \
          $9::bigint[]) AS band (place, agent, currency, since, at, seq, from_minor, below_minor) ORDER BY band.place",
@@ -170,7 +171,7 @@ async fn count_earlier(
     .bind::<Array<Text>, _>(of(|row| &row.requesting_agent_id))
     .bind::<Array<Text>, _>(of(|row| &row.currency))
     .bind::<Array<Timestamptz>, _>(since.collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(bands.iter().map(|(i, _)| rows[*i].created_at).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(bands.iter().map(|(i, _)| rows[*i].judged_at).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(bands.iter().map(|(i, _)| rows[*i].seq).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(bands.iter().map(|(_, b)| b.from_minor).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(bands.iter().map(|(_, b)| b.below_minor).collect::<Vec<_>>())

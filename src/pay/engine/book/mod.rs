@@ -255,12 +255,16 @@ impl<'a> Book<'a> {
         })
     }
 
-    /// Moves the money of an approved payment in the book: to the payee, whose wallet is opened by its first payment, or
-    /// into escrow.
+    /// Moves the money of an approved payment in the book: to the payee, whose wallet is opened by the first money it
+    /// gets, or into escrow.
     fn commit(&mut self, place: usize, outcome: &mut Outcome<'a>) -> Result<()> {
         let (payment, now) = (outcome.payment, self.now);
+        let step = match payment.escrow {
+            Some(_) => Step::Hold,
+            None => Step::Settle,
+        };
         let payer_key = self.payer_key(payment);
-        let payee_key = self.payee_key(payment);
+        let payee_key = self.payee_key(payment).filter(|_| step.pays());
         let payer = self.wallets.get(&payer_key).cloned();
         let opened = payee_key
             .as_ref()
@@ -272,10 +276,6 @@ impl<'a> Book<'a> {
         let mut locked = Locked {
             payer: payer.ok_or_else(no_payment)?,
             payee,
-        };
-        let step = match payment.escrow {
-            Some(_) => Step::Hold,
-            None => Step::Settle,
         };
         let of = (self.org_id, outcome.transaction_id.as_str());
         let posting = settlement::shift(step, of, payment, &mut locked, now)?;

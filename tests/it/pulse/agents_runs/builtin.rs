@@ -297,3 +297,26 @@ async fn what_others_pushed_and_paid_is_not_looked_at() {
     }
     runs.close().await;
 }
+
+/// Whatever became of a payment that was approved, it was one: the scanner counts as the precheck does.
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_that_were_refunded_count_for_structuring() {
+    let runs = Runs::open().await;
+    let mut paid = Vec::new();
+    for amount in [8600, 8700, 8800] {
+        runs.pass(TimeDelta::hours(1));
+        let over = json!({"amount": amount, "escrow_conditions": {}});
+        let held = runs.desk.pay(over).await.expect_status(200);
+        paid.push(held.str("/transaction_id").to_owned());
+    }
+    for id in &paid[..2] {
+        let path = format!("/payments/{id}/refund");
+        let refunded = runs.desk.api().post(&path, &json!({})).await;
+        refunded.expect_status(200);
+    }
+    let body = json!({"agent": "compliance-scanner", "input": {"jurisdictions": ["US_FEDERAL"]}});
+    let output = runs.output(body).await;
+    assert_eq!(output["flagged"], 1, "{output}");
+    assert_eq!(output["findings"][0]["transaction_id"], paid[2].as_str());
+    runs.close().await;
+}

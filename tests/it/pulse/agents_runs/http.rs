@@ -220,3 +220,30 @@ async fn a_callback_nobody_takes_is_given_up() {
     assert_eq!(runs.receiver.take().len(), 1);
     runs.close().await;
 }
+
+/// An agent has its whole time, for the body too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_may_come_slowly() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let runs = Runs::open().await;
+    let slow = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", slow.local_addr().unwrap());
+    runs.register("own-agent", json!({"url": url, "timeout_seconds": 20}))
+        .await;
+    let answering = tokio::spawn(async move {
+        let (mut call, _) = slow.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert_ne!(call.read(&mut request).await.unwrap(), 0);
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\"";
+        call.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        call.write_all(b":1}").await.unwrap();
+    });
+    let run_id = runs.trigger(json!({"agent": "own-agent"})).await;
+    runs.work().await;
+    answering.await.unwrap();
+    let run = runs.status(&run_id).await;
+    assert_eq!(run.json["output"], json!({"a": 1}), "{}", run.text);
+    runs.close().await;
+}

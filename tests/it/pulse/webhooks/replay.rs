@@ -167,3 +167,40 @@ async fn both_secrets_sign_during_the_overlap() {
     assert_eq!(one.header("webhook-signature").split(' ').count(), 1);
     hooks.close().await;
 }
+
+/// What an endpoint does not want is not counted among what it missed, however much of it there is.
+#[tokio::test]
+async fn what_others_were_paid_does_not_hide_what_was_missed() {
+    let hooks = Hooks::open().await;
+    let over = json!({"events": ["payment.settled"], "agent_filter": ["agent-own"]});
+    let (id, _) = hooks.register_with(over).await;
+    let path = format!("/webhooks/{id}");
+    let set = async |status: &str| {
+        let body = json!({"status": status});
+        let patched = hooks.desk.api().patch(&path, &body).await;
+        patched.expect_status(200);
+    };
+    set("disabled").await;
+    hooks.pass(TimeDelta::minutes(1));
+    hooks.pay().await;
+    let many = "INSERT INTO events (org_id, kind, subject, payload, created_at) SELECT org_id, kind, subject, payload, created_at \
+         FROM events, generate_series(1, 10000) WHERE kind = 'payment.settled'";
+    hooks.desk.app.sql(many).await;
+    let own = json!({"amount": 1, "counterparty_agent_id": "agent-own"});
+    let own = hooks.desk.pay(own).await.expect_status(200);
+    hooks.settle().await;
+    set("active").await;
+    let replay = || async {
+        let path = format!("{path}/replay");
+        let replayed = hooks.desk.api().post(&path, &json!({})).await;
+        replayed.expect_status(200).json["replayed"].clone()
+    };
+    assert_eq!(replay().await, 1);
+    assert_eq!(replay().await, 0);
+    hooks.settle().await;
+    let received = hooks.receiver.take();
+    assert_eq!(received.len(), 1);
+    let paid = &received[0].json()["data"]["transaction_id"];
+    assert_eq!(*paid, own.json["transaction_id"]);
+    hooks.close().await;
+}

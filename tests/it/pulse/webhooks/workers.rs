@@ -113,3 +113,59 @@ async fn a_running_worker_is_woken_by_a_payment() {
     );
     desk.app.stop().await;
 }
+
+/// An organisation whose endpoints take everything and never answer leaves slots to the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_hang_hold_up_their_own_organization_only() {
+    let app = TestApp::builder()
+        .config(|config| {
+            config.rates.scale = 100;
+            config.delivery.allow_private_targets = true;
+            config.delivery.concurrency = 4;
+            config.delivery.endpoint_concurrency = 4;
+        })
+        .start()
+        .await;
+    let desk = Desk::furnish(app).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging = json!({"url": format!("http://{}/", silent.local_addr().unwrap()), "events": ["payment.settled"]});
+    desk.api()
+        .post("/webhooks", &hanging)
+        .await
+        .expect_status(201);
+    for _ in 0..12 {
+        desk.pay(json!({"amount": 1})).await.expect_status(200);
+    }
+    let receiver = Receiver::start().await;
+    let other_org = desk.app.organization("Other").await;
+    let key = desk.app.payment_key(&other_org).await;
+    desk.app.wallet(&other_org, "agent-o", "USD", 10_000).await;
+    let api = desk.app.pulse().bearer(&key);
+    let policy = json!({"policy_name": "All", "max_per_transaction": 100});
+    desk.app.policy(&key, &policy).await;
+    let endpoint = json!({"url": receiver.url("/hooks"), "events": ["payment.settled"]});
+    api.post("/webhooks", &endpoint).await.expect_status(201);
+    let payment = json!({"requesting_agent_id": "agent-o", "amount": 1, "currency": "USD", "tx_type": "invoice_payment"});
+    api.post("/payments/request", &payment)
+        .await
+        .expect_status(200);
+    let app = &desk.app.app;
+    for reader in Workers::of_domains(app).unwrap().readers(app) {
+        while reader.round().await.unwrap().has_more {}
+    }
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(Workers::deliveries(app).run(stop.clone()));
+    let mut received = Vec::new();
+    // Far less than the thirty seconds that hanging takes.
+    for _ in 0..1000 {
+        received.extend(receiver.take());
+        if !received.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(received.len(), 1);
+    stop.cancel();
+    working.await.unwrap();
+    desk.app.stop().await;
+}
