@@ -1,0 +1,97 @@
+//! Whose pages may open a WebSocket: browsers let every page do it, and send cookies along.
+
+use pulpo_gateway::{reply::Sockets, surface::SurfaceOptions};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Error, client::IntoClientRequest},
+};
+use tonic::Code;
+
+use super::{lines, options, reply, service, sockets::served_by, surface};
+
+/// The status of a handshake with these headers, of which `{host}` is the server's address; and the reason where it is refused.
+async fn handshake(
+    origins: &[&str],
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> (u16, Option<String>) {
+    let answering = service(|_| async { reply(lines(1), Code::Ok) });
+    let options = SurfaceOptions {
+        origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+        ..options()
+    };
+    let address = served_by(surface(options), answering, Sockets::default()).await;
+    let mut request = format!("ws://{address}{path}")
+        .into_client_request()
+        .unwrap();
+    for (name, value) in headers {
+        let value = value.replace("{host}", &address.to_string());
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    match connect_async(request).await {
+        Ok((_, response)) => (response.status().as_u16(), None),
+        Err(Error::Http(response)) => {
+            let status = response.status().as_u16();
+            let body = response.into_body().unwrap_or_default();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            (status, body["reason"].as_str().map(str::to_owned))
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+const FOREIGN: &str = "https://evil.example";
+
+#[tokio::test]
+async fn pages_of_other_origins_open_no_socket() {
+    // A stream by GET, one that is only a socket, and one that a page could not post without asking.
+    for path in ["/v1/logs/a:watch", "/v1/logs/a:chat", "/v1/logs/a:append"] {
+        for origin in [
+            FOREIGN,
+            "null",
+            "http://{host}.evil.example",
+            "http://127.0.0.1",
+        ] {
+            let refused = handshake(&[], path, &[("origin", origin)]).await;
+            let expected = (403, Some("FOREIGN_ORIGIN".to_owned()));
+            assert_eq!(refused, expected, "{origin} {path}");
+        }
+        for headers in [&[][..], &[("origin", "http://{host}")]] {
+            let opened = handshake(&[], path, headers).await;
+            assert_eq!(opened, (101, None), "{headers:?} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn listed_origins_and_those_of_a_proxys_host_open_sockets() {
+    let path = "/v1/logs/a:watch";
+    let app = "https://app.example";
+    for (listed, headers, status) in [
+        (&[app][..], &[("origin", app)][..], 101),
+        (&[app], &[("origin", FOREIGN)], 403),
+        (&["*"], &[("origin", FOREIGN)], 101),
+        (&["*"], &[("origin", "null")], 101),
+        (
+            &[],
+            &[("origin", app), ("x-forwarded-host", "app.example")],
+            101,
+        ),
+        (
+            &[],
+            &[("origin", FOREIGN), ("x-forwarded-host", "app.example")],
+            403,
+        ),
+    ] {
+        let told = handshake(listed, path, headers).await;
+        assert_eq!(told.0, status, "{listed:?} {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_left_to_cors() {
+    let watch = service(|_| async { reply(lines(1), Code::Ok) });
+    let request = super::get("/v1/logs/a:watch", &[("origin", FOREIGN)]);
+    let streamed = super::call(&surface(options()), watch, request).await;
+    assert_eq!(streamed.status(), 200);
+}
