@@ -3,7 +3,8 @@
 use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    request::Parts,
 };
 use http_body::Body as _;
 use tokio::time::Instant;
@@ -207,6 +208,10 @@ impl Exchange {
                 reply
             }
         };
+        // Over HTTP/2 a connection is not what is upgraded, and may not be spoken of.
+        if reply.status() == StatusCode::UPGRADE_REQUIRED && self.parts.version < Version::HTTP_2 {
+            reply::offer_upgrade(reply.headers_mut());
+        }
         without_body_for(&self.parts.method, &mut reply);
         Ok(reply)
     }

@@ -34,7 +34,7 @@ use crate::{
 
 pub use self::websocket::Sockets;
 pub(crate) use self::{
-    handshake::Handshake,
+    handshake::{Handshake, offer_upgrade},
     messages::Messages,
     stream::streamed,
     unary::{Reading, read, unary},
