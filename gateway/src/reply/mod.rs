@@ -82,7 +82,11 @@ pub(crate) fn refusal(
     fault: &Fault,
     context: ErrorContext<'_>,
 ) -> Response<Body> {
-    render(surface, fault, context).into_response(fault)
+    let mut reply = render(surface, fault, context).into_response(fault);
+    if surface.options.has_problem_json {
+        vary(reply.headers_mut(), &header::ACCEPT);
+    }
+    reply
 }
 
 fn render(surface: &Surface, fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {

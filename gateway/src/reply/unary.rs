@@ -106,6 +106,11 @@ fn finish(
     match message.and_then(|message| reply(call, &metadata, message)) {
         Ok(mut reply) => {
             copy_metadata(call.surface, &metadata, reply.headers_mut());
+            if call.surface.options.compress_from_bytes.is_some()
+                && reply.headers().contains_key(header::CONTENT_ENCODING)
+            {
+                tag::weaken(reply.headers_mut());
+            }
             tagged(call, reply)
         }
         Err(fault) => call.refuse(&fault, &metadata),

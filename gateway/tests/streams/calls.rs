@@ -11,8 +11,8 @@ use pulpo_gateway::surface::{Deadlines, SurfaceOptions};
 use tonic::{Code, body::Body};
 
 use super::{
-    Line, Service, call, collecting, framed, get, is_refused, line, lines, options, reply, service,
-    surface, text,
+    Line, Service, call, collecting, failing, framed, get, is_refused, line, lines, options, reply,
+    service, surface, text,
 };
 
 /// A service that answers with one line, and the headers it saw.
@@ -259,4 +259,45 @@ async fn errors_are_problem_details_for_who_asks() {
     )
     .await;
     assert_eq!(plain.headers()["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn what_the_accept_header_decides_is_said() {
+    let varies = |response: &http::Response<Body>| {
+        let on = response.headers().get_all("vary").iter();
+        on.filter(|on| *on == "accept").count()
+    };
+    let usual = surface(options());
+    let asking = surface(SurfaceOptions {
+        has_problem_json: true,
+        ..options()
+    });
+    let answering = || service(|_| async { reply(lines(1), Code::Ok) });
+    for (path, count) in [
+        ("/v1/logs/a:watch", 1),
+        // The method's framing, bytes as they are, and one message.
+        ("/v1/logs/a:feed", 0),
+        ("/v1/files/a", 0),
+        ("/v1/lines/a", 0),
+    ] {
+        for accept in ["*/*", "application/json", "text/event-stream, */*"] {
+            let request = || get(path, &[("accept", accept)]);
+            let response = call(&usual, answering(), request()).await;
+            let is_taken = response.status() == 200;
+            assert_eq!(
+                varies(&response),
+                if is_taken { count } else { 0 },
+                "{path}"
+            );
+            let missing = service(|_| async { failing() });
+            let refused = call(&asking, missing, request()).await;
+            assert_eq!(varies(&refused), 1, "{path} {accept}");
+        }
+    }
+    for path in ["/v1/nowhere", "/v1/logs/a:chat"] {
+        let plain = call(&asking, answering(), get(path, &[])).await;
+        assert_eq!(varies(&plain), 1, "{path}");
+        let alone = call(&usual, answering(), get(path, &[])).await;
+        assert_eq!(varies(&alone), 0, "{path}");
+    }
 }
