@@ -17,6 +17,7 @@ use crate::{
     fault::{ErrorContext, Fault},
     frame::GRPC_ENCODING,
     lookup::{Asked, Found, ReplyKind, find},
+    origin,
     reply::{self, Call, Handshake, Reading},
     request::{self, Bindings, Plan, body_headers, fault::FaultSlot},
     surface::{Endpoint, Surface},
@@ -124,11 +125,14 @@ impl Exchange {
         let is_read = self.endpoint().is_some_and(Endpoint::has_body);
         let headers = Some(&self.parts.headers).filter(|_| is_read);
         let (content_type, content_length) = headers.map(body_headers).unwrap_or_default();
+        let is_untyped = is_read && content_type.is_none();
+        let is_unasked = is_untyped && origin::is_foreign(&self.parts.headers, &self.parts.uri);
         Plan {
             surface: self.surface.clone(),
             endpoint: self.index,
             content_type,
             content_length,
+            is_unasked,
             coding: headers.map_or(Ok(None), Coding::of_request),
             bindings,
             faults: self.faults.clone(),

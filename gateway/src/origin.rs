@@ -8,6 +8,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// Where the page of a request stands to what it asks for (W3C, Fetch Metadata Request Headers, section 2.3).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether the request comes from a page of another origin, as far as the browser tells.
+#[cold]
+pub(crate) fn is_foreign(headers: &HeaderMap, uri: &Uri) -> bool {
+    match headers.get(FETCH_SITE) {
+        // `none` is what a person opened.
+        Some(site) => !matches!(site.as_bytes(), b"same-origin" | b"none"),
+        None => !is_allowed(&[], headers, uri),
+    }
+}
+
 /// Whether the request comes from a page of the host it is for or of a listed origin, `*` for any, or from no page: browsers
 /// alone send `Origin`.
 pub(crate) fn is_allowed(listed: &[String], headers: &HeaderMap, uri: &Uri) -> bool {

@@ -1,13 +1,18 @@
-//! Whose pages may open a WebSocket: browsers let every page do it, and send cookies along.
+//! Whose pages may open a WebSocket or send a body without a media type: browsers let every page do it, and send cookies along.
 
+use futures_util::{SinkExt, StreamExt};
+use http::Response;
 use pulpo_gateway::{reply::Sockets, surface::SurfaceOptions};
 use tokio_tungstenite::{
     connect_async,
-    tungstenite::{Error, client::IntoClientRequest},
+    tungstenite::{Error, Message, client::IntoClientRequest},
 };
-use tonic::Code;
+use tonic::{Code, body::Body};
 
-use super::{lines, options, reply, service, sockets::served_by, surface};
+use super::{
+    Form, call, collecting, is_refused, lines, options, post, reply, service, sockets::served_by,
+    surface,
+};
 
 /// The status of a handshake with these headers, of which `{host}` is the server's address; and the reason where it is refused.
 async fn handshake(
@@ -92,6 +97,87 @@ async fn listed_origins_and_those_of_a_proxys_host_open_sockets() {
 async fn what_is_no_socket_is_left_to_cors() {
     let watch = service(|_| async { reply(lines(1), Code::Ok) });
     let request = super::get("/v1/logs/a:watch", &[("origin", FOREIGN)]);
-    let streamed = super::call(&surface(options()), watch, request).await;
+    let streamed = call(&surface(options()), watch, request).await;
     assert_eq!(streamed.status(), 200);
+}
+
+const BODY: &str = r#"{"count":7}"#;
+
+/// What a POST becomes that has a body, perhaps its length, and these headers, but no media type.
+async fn untyped(
+    path: &str,
+    body: &'static str,
+    headers: &[(&'static str, &str)],
+) -> (Response<Body>, Vec<Form>) {
+    let (service, seen) = collecting::<Form>();
+    let mut request = post(path, "", body);
+    let all = request.headers_mut();
+    all.remove("content-type");
+    all.insert("host", "api.example".parse().unwrap());
+    for (name, value) in headers {
+        all.insert(*name, value.parse().unwrap());
+    }
+    let response = call(&surface(options()), service, request).await;
+    let seen = seen.lock().unwrap().clone();
+    (response, seen)
+}
+
+#[tokio::test]
+async fn a_body_without_a_type_is_json_but_for_pages_of_other_origins() {
+    // One message, and a stream of them.
+    for path in ["/v1/forms/p", "/v1/forms/p:stream"] {
+        let length = BODY.len().to_string();
+        let own = ("origin", "https://api.example");
+        for headers in [
+            vec![],
+            vec![own],
+            vec![("sec-fetch-site", "same-origin"), own],
+            vec![("sec-fetch-site", "none")],
+            vec![("sec-fetch-site", "same-origin"), ("origin", FOREIGN)],
+            vec![("content-type", "application/json"), ("origin", FOREIGN)],
+        ] {
+            let (response, seen) = untyped(path, BODY, &headers).await;
+            assert_eq!(response.status(), 200, "{headers:?} {path}");
+            assert_eq!(seen[0].count, 7, "{headers:?} {path}");
+        }
+        for headers in [
+            vec![("origin", FOREIGN)],
+            vec![("origin", "null")],
+            vec![("sec-fetch-site", "cross-site")],
+            vec![("sec-fetch-site", "same-site"), own],
+            vec![("origin", FOREIGN), ("content-length", &length)],
+        ] {
+            let (response, seen) = untyped(path, BODY, &headers).await;
+            is_refused(response, 415, "UNSUPPORTED_MEDIA_TYPE").await;
+            assert!(seen.is_empty(), "{headers:?} {path}");
+        }
+        for headers in [
+            vec![("origin", FOREIGN)],
+            vec![("origin", FOREIGN), ("content-length", "0")],
+        ] {
+            let (response, _) = untyped(path, "", &headers).await;
+            assert_eq!(response.status(), 200, "{headers:?} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_socket_says_has_no_type_and_is_json() {
+    let app = "https://app.example";
+    let mut listing = options();
+    listing.origins = vec![app.to_owned()];
+    let (service, seen) = collecting::<Form>();
+    let address = served_by(surface(listing), service, Sockets::default()).await;
+    let mut request = format!("ws://{address}/v1/forms/p:stream")
+        .into_client_request()
+        .unwrap();
+    let headers = request.headers_mut();
+    headers.insert("origin", app.parse().unwrap());
+    headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    for message in [BODY, ""] {
+        socket.send(Message::text(message)).await.unwrap();
+    }
+    while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    assert_eq!(seen.lock().unwrap()[0].count, 7);
 }
