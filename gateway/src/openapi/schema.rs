@@ -2,7 +2,7 @@
 //!
 //! A message has one schema for requests and one for responses: only a response says which members are always there,
 //! and what is null differs. Where the two are the same, also in everything they refer to, there is one component;
-//! otherwise the one for requests has `Input` behind its name.
+//! otherwise the one for requests has `Input` behind its name, and a number where another has that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ pub(super) struct Schemas<'a> {
     comments: &'a Comments,
     /// Component names by full name.
     names: BTreeMap<String, String>,
-    /// Messages whose schema for requests is not the one for responses.
-    split: BTreeSet<String>,
+    /// Component names by full name of messages whose schema for requests is not the one for responses.
+    inputs: BTreeMap<String, String>,
     requests: BTreeMap<String, MessageDescriptor>,
     responses: BTreeMap<String, MessageDescriptor>,
     /// With the field that shows how its values are printed.
@@ -51,7 +51,7 @@ impl<'a> Schemas<'a> {
             profile,
             comments,
             names: BTreeMap::new(),
-            split: BTreeSet::new(),
+            inputs: BTreeMap::new(),
             requests: reachable(inputs),
             responses: reachable(outputs),
             enums: BTreeMap::new(),
@@ -66,7 +66,7 @@ impl<'a> Schemas<'a> {
         let messages = schemas.requests.keys().chain(schemas.responses.keys());
         let all = messages.chain(schemas.enums.keys()).map(String::as_str);
         schemas.names = names::short(all);
-        schemas.split = schemas.differing();
+        schemas.inputs = names::inputs(&schemas.names, &schemas.differing());
         schemas
     }
 
@@ -118,11 +118,10 @@ impl<'a> Schemas<'a> {
     }
 
     fn component(&self, full_name: &str, side: Side) -> String {
-        let name = self.names.get(full_name).map_or(full_name, String::as_str);
-        match side == Side::Request && self.split.contains(full_name) {
-            true => format!("{name}Input"),
-            false => name.to_owned(),
-        }
+        let input = self.inputs.get(full_name);
+        let name = input.filter(|_| side == Side::Request);
+        let name = name.or_else(|| self.names.get(full_name));
+        name.map_or(full_name, String::as_str).to_owned()
     }
 
     /// The name of a message's component for a request of which parts come from elsewhere.

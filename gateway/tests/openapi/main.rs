@@ -4,5 +4,6 @@
 
 mod agreement;
 mod document;
+mod names;
 mod security;
 mod support;

@@ -36,7 +36,7 @@ pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// Validation is 422 here, and a missing credential tells how to give one.
-struct Errors;
+pub(crate) struct Errors;
 
 impl ErrorFormat for Errors {
     fn render(&self, fault: &Fault, _: ErrorContext<'_>) -> ErrorReply {
