@@ -124,9 +124,9 @@ impl<'a> Schemas<'a> {
         name.map_or(full_name, String::as_str).to_owned()
     }
 
-    /// The name of a message's component for a request of which parts come from elsewhere.
-    pub(super) fn body_component(&self, message: &MessageDescriptor) -> String {
-        format!("{}Body", self.component(message.full_name(), Side::Request))
+    /// The name of a message's component.
+    pub(super) fn component_of(&self, message: &MessageDescriptor, side: Side) -> String {
+        self.component(message.full_name(), side)
     }
 
     /// A reference to a message's schema, or the schema itself where it has a form of its own.
@@ -163,16 +163,7 @@ impl<'a> Schemas<'a> {
             }
             properties.insert(facts.name.to_owned(), self.member(&field, &facts, side));
         }
-        let mut schema = Map::new();
-        schema.insert("type".to_owned(), "object".into());
-        let comment = self
-            .comments
-            .at(message.parent_file_descriptor_proto(), message.path());
-        put_text(&mut schema, &comment.text);
-        let options = message.descriptor_proto().options.as_ref();
-        if options.is_some_and(|options| options.deprecated()) {
-            schema.insert("deprecated".to_owned(), true.into());
-        }
+        let mut schema = self.object(message);
         schema.insert("properties".to_owned(), properties.into());
         if !required.is_empty() {
             schema.insert("required".to_owned(), required.into());
@@ -190,6 +181,21 @@ impl<'a> Schemas<'a> {
         schema.into()
     }
 
+    /// An object, and what is said of the message.
+    pub(super) fn object(&self, message: &MessageDescriptor) -> Map<String, Value> {
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), "object".into());
+        let comment = self
+            .comments
+            .at(message.parent_file_descriptor_proto(), message.path());
+        put_text(&mut schema, &comment.text);
+        let options = message.descriptor_proto().options.as_ref();
+        if options.is_some_and(|options| options.deprecated()) {
+            schema.insert("deprecated".to_owned(), true.into());
+        }
+        schema
+    }
+
     /// At most one member of a oneof; nothing for the one that stands for `optional`.
     fn choice(&self, oneof: &OneofDescriptor, left_out: &[u32]) -> Option<Value> {
         let members: Vec<Value> = oneof
@@ -197,12 +203,7 @@ impl<'a> Schemas<'a> {
             .filter(|field| !left_out.contains(&field.number()))
             .filter_map(|field| Some(json!({ "required": [self.facts(&field)?.name] })))
             .collect();
-        if members.len() < 2 {
-            return None;
-        }
-        let mut ways = members.clone();
-        ways.push(json!({ "not": { "anyOf": members } }));
-        Some(json!({ "oneOf": ways }))
+        at_most_one(members)
     }
 
     fn member(&self, field: &FieldDescriptor, facts: &FieldFacts<'_>, side: Side) -> Value {
@@ -324,6 +325,16 @@ impl<'a> Schemas<'a> {
         let id = self.codec.message(field.parent_message().full_name())?;
         self.codec.field_facts(id, field.number())
     }
+}
+
+/// At most one of these; nothing where there are not two.
+pub(super) fn at_most_one(members: Vec<Value>) -> Option<Value> {
+    if members.len() < 2 {
+        return None;
+    }
+    let mut ways = members.clone();
+    ways.push(json!({ "not": { "anyOf": members } }));
+    Some(json!({ "oneOf": ways }))
 }
 
 /// The reference to a schema among the components.

@@ -79,8 +79,9 @@ pub(crate) struct Input {
 /// see one.
 pub(crate) struct FormTarget {
     id: MessageId,
-    message: MessageDescriptor,
-    within: Option<u32>,
+    pub(crate) message: MessageDescriptor,
+    /// The number of the request's field that the form is.
+    pub(crate) within: Option<u32>,
     is_strict: bool,
     compiled: OnceLock<FormBinder>,
 }
