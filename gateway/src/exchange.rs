@@ -3,7 +3,8 @@
 use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    request::Parts,
 };
 use http_body::Body as _;
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ use crate::{
     fault::{ErrorContext, Fault},
     frame::GRPC_ENCODING,
     lookup::{Asked, Found, ReplyKind, find},
+    origin,
     reply::{self, Call, Handshake, Reading},
     request::{self, Bindings, Plan, body_headers, fault::FaultSlot},
     surface::{Endpoint, Surface},
@@ -123,11 +125,14 @@ impl Exchange {
         let is_read = self.endpoint().is_some_and(Endpoint::has_body);
         let headers = Some(&self.parts.headers).filter(|_| is_read);
         let (content_type, content_length) = headers.map(body_headers).unwrap_or_default();
+        let is_untyped = is_read && content_type.is_none();
+        let is_unasked = is_untyped && origin::is_foreign(&self.parts.headers, &self.parts.uri);
         Plan {
             surface: self.surface.clone(),
             endpoint: self.index,
             content_type,
             content_length,
+            is_unasked,
             coding: headers.map_or(Ok(None), Coding::of_request),
             bindings,
             faults: self.faults.clone(),
@@ -207,6 +212,10 @@ impl Exchange {
                 reply
             }
         };
+        // Over HTTP/2 a connection is not what is upgraded, and may not be spoken of.
+        if reply.status() == StatusCode::UPGRADE_REQUIRED && self.parts.version < Version::HTTP_2 {
+            reply::offer_upgrade(reply.headers_mut());
+        }
         without_body_for(&self.parts.method, &mut reply);
         Ok(reply)
     }

@@ -21,6 +21,7 @@ pub mod listen;
 mod lookup;
 pub mod metadata;
 pub mod openapi;
+mod origin;
 pub mod percent;
 pub mod problem;
 pub mod profile;

@@ -7,6 +7,7 @@ use crate::{
     fault::{Fault, MethodsAtPath},
     frame::start_frame,
     framing::{Framing, accepts_json, preference},
+    origin,
     request::{
         Bindings,
         fault::{bind_fault, not_acceptable, not_found},
@@ -80,7 +81,7 @@ fn endpoint(surface: &Surface, asked: Asked<'_>, found: &Match<'_, '_, usize>) -
     let Some(endpoint) = surface.endpoints.get(found.target) else {
         return Found::without_route(not_found(asked.uri.path()));
     };
-    let reply = match reply_kind(endpoint, asked) {
+    let reply = match reply_kind(surface, endpoint, asked) {
         Ok(reply) => reply,
         Err(fault) => return Found::Fault(fault, MethodsAtPath(vec![endpoint.uri.clone()])),
     };
@@ -106,7 +107,11 @@ fn bindings_bytes(uri: &Uri) -> usize {
     uri.path().len() + uri.query().map_or(0, str::len)
 }
 
-fn reply_kind(endpoint: &Endpoint, asked: Asked<'_>) -> Result<ReplyKind, Box<Fault>> {
+fn reply_kind(
+    surface: &Surface,
+    endpoint: &Endpoint,
+    asked: Asked<'_>,
+) -> Result<ReplyKind, Box<Fault>> {
     let output = &endpoint.output;
     let is_stream = endpoint.input.is_streaming || output.is_streaming;
     if asked.is_handshake
@@ -114,7 +119,11 @@ fn reply_kind(endpoint: &Endpoint, asked: Asked<'_>) -> Result<ReplyKind, Box<Fa
         && output.raw.is_none()
         && matches!(output.framing, None | Some(Framing::WebSocket))
     {
-        return Ok(ReplyKind::Stream(Framing::WebSocket));
+        let origins = &surface.options.origins;
+        return match origin::is_allowed(origins, asked.headers, asked.uri) {
+            true => Ok(ReplyKind::Stream(Framing::WebSocket)),
+            false => Err(Box::new(foreign_origin())),
+        };
     }
     if output.framing == Some(Framing::WebSocket) {
         return Err(Box::new(upgrade_required()));
@@ -200,5 +209,15 @@ fn upgrade_required() -> Fault {
         StatusCode::UPGRADE_REQUIRED,
         "UPGRADE_REQUIRED",
         "this is a WebSocket; ask for an upgrade",
+    )
+}
+
+#[cold]
+fn foreign_origin() -> Fault {
+    Fault::gateway(
+        Code::PermissionDenied,
+        StatusCode::FORBIDDEN,
+        "FOREIGN_ORIGIN",
+        "pages of this origin may not open WebSockets here",
     )
 }

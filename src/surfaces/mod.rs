@@ -76,6 +76,7 @@ pub fn compile(contract: &Contract, name: SurfaceName, http: &Http) -> Result<Su
         compress_from_bytes: Some(COMPRESS_FROM_BYTES),
         limits: limits(http),
         metadata: metadata(name)?,
+        origins: http.cors_origins.clone(),
         unmatched: Some(name.unmatched().to_owned()),
         ..SurfaceOptions::new(name.as_str(), errors)
     };

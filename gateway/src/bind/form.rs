@@ -10,11 +10,11 @@ use prost_reflect::{Kind, MessageDescriptor};
 
 use super::{
     ParameterProblem, Place, RequestFault,
-    names::Names,
+    names::{Choice, Names},
     query::{Given, MAX_QUERY_PARAMETERS, Source},
 };
 use crate::{
-    codec::{Codec, MessageId},
+    codec::{Codec, FieldPath, MessageId},
     wire::put_bytes,
 };
 
@@ -84,6 +84,21 @@ impl FormBinder {
     /// Whether any field takes a file.
     pub(crate) fn takes_files(&self) -> bool {
         !self.files.is_empty()
+    }
+
+    /// Whether the field with this number takes one.
+    pub(crate) fn takes_file(&self, number: u32) -> bool {
+        self.files.values().any(|file| file.number == number)
+    }
+
+    /// The fields that texts fill, each by its name, with the oneofs on the way to it.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&FieldPath, &[Choice])> {
+        self.names.fields_and_choices()
+    }
+
+    /// Whether a name that is not known is refused.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     /// Writes a whole `application/x-www-form-urlencoded` body.

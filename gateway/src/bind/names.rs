@@ -44,10 +44,11 @@ pub(super) enum MapValue {
 
 /// A member of a oneof that is chosen by giving a parameter. Two parameters must not choose different members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choice {
-    /// Number of the oneof at its place in the request: a message met twice has its oneofs twice.
-    pub(super) oneof: usize,
-    pub(super) member: u32,
+pub(crate) struct Choice {
+    /// Number of the oneof at its place in the request: a message met twice has its oneofs twice. Those of the outermost
+    /// message come first.
+    pub(crate) oneof: usize,
+    pub(crate) member: u32,
     pub(super) name: Box<str>,
 }
 
@@ -63,6 +64,12 @@ impl Names {
     /// The fields of all parameters.
     pub(super) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
         self.parameters.iter().map(|parameter| &parameter.field)
+    }
+
+    /// The same, each with the oneofs on the way to it.
+    pub(super) fn fields_and_choices(&self) -> impl Iterator<Item = (&FieldPath, &[Choice])> {
+        let parameters = self.parameters.iter();
+        parameters.map(|parameter| (&parameter.field, &*parameter.choices))
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Parameter> {

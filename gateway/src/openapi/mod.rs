@@ -13,13 +13,14 @@
 //! shape of another, are listed in `x-other-operations` of their path. Members that a request may give as `null` are
 //! those with presence; the gateway takes `null` for any member, and either spelling of its name.
 //!
-//! How it is arranged: `route` reads the bindings, `operation` and `reply` describe them, `schema`, `known` and `names`
+//! How it is arranged: `route` reads the bindings, `operation`, `form` and `reply` describe them, `schema`, `known` and `names`
 //! give schemas, `errors`, `security`, `comments` and `example` what their names say. `pages` serves the document.
 
 mod behaviour;
 mod comments;
 mod errors;
 mod example;
+mod form;
 mod known;
 mod names;
 mod operation;

@@ -11,13 +11,14 @@ use super::{
     comments::Comments,
     errors::{Errors, SCHEMA, Traits},
     examples,
+    form::Filled,
     path::{Path, PathParameter},
     reply::{LINES, text_of},
     route::Route,
     schema::{Schemas, pointer},
     security,
 };
-use crate::{bind::Body, surface::Surface};
+use crate::{bind::Body, framing::Framing, surface::Surface};
 
 pub(super) struct Operations<'a> {
     pub(super) surface: &'a Surface,
@@ -242,13 +243,13 @@ impl Operations<'_> {
     }
 
     /// The media types a body is taken in.
-    fn taken(&self, route: &Route<'_>, schema: Value) -> Value {
+    fn taken(&mut self, route: &Route<'_>, schema: Value) -> Value {
         let input = &route.endpoint.input;
         let example = examples(&self.components).of(&schema, Side::Request);
-        let media = |schema: &Value, example: Option<&Value>| {
+        let media = |schema: Value, example: Option<Value>| {
             let mut media = json!({ "schema": schema });
             if let Some(example) = example {
-                media["example"] = example.clone();
+                media["example"] = example;
             }
             media
         };
@@ -257,17 +258,20 @@ impl Operations<'_> {
         if input.is_streaming {
             let list = json!({ "type": "array", "items": schema });
             let examples = example.map(|example| json!([example]));
-            put("application/json", media(&list, examples.as_ref()));
+            put("application/json", media(list, examples));
             put("application/x-ndjson", text_of(&schema, LINES));
         } else {
-            put("application/json", media(&schema, example.as_ref()));
+            put("application/json", media(schema, example));
         }
-        if input.form.is_some() {
-            // Members of a form are named like query parameters; one that takes a file takes its bytes.
+        // What a WebSocket says is no body.
+        let is_socket = route.endpoint.output.framing == Some(Framing::WebSocket);
+        if let Some(form) = input.form.as_ref().filter(|_| !is_socket) {
             if !input.is_streaming {
-                put("application/x-www-form-urlencoded", media(&schema, None));
+                let texts = self.form(route, form, Filled::ByTexts);
+                put("application/x-www-form-urlencoded", texts);
             }
-            put("multipart/form-data", media(&schema, None));
+            let files = self.form(route, form, Filled::ByFiles);
+            put("multipart/form-data", files);
         }
         content.into()
     }
@@ -288,7 +292,12 @@ impl Operations<'_> {
             return (self.schemas.reference(&input, Side::Request), !is_empty);
         }
         let schema = self.schemas.message_without(&input, Side::Request, &bound);
-        let first = self.schemas.body_component(&input);
+        let name = self.schemas.component_of(&input, Side::Request);
+        (self.named(format!("{name}Body"), schema), !is_empty)
+    }
+
+    /// The reference to a schema, which becomes a component; with a number behind its name where another has that one.
+    pub(super) fn named(&mut self, first: String, schema: Value) -> Value {
         let mut name = first.clone();
         let mut number = 1;
         while self
@@ -301,7 +310,7 @@ impl Operations<'_> {
         }
         let reference = json!({ "$ref": pointer(&name) });
         self.components.insert(name, schema);
-        (reference, !is_empty)
+        reference
     }
 }
 

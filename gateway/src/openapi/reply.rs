@@ -31,25 +31,17 @@ impl Operations<'_> {
             return vec![(101, json!({ "description": text, "content": content }))];
         }
         let mut replies = Vec::new();
-        let mut status = output.status;
-        if output.redirect.is_some() {
-            let redirect = if (300..400).contains(&status) {
-                status
-            } else {
-                302
-            };
+        if let Some(redirect) = &output.redirect {
+            let address = json!({ "schema": { "type": "string", "format": "uri-reference" } });
             replies.push((
-                redirect,
+                redirect.status,
                 json!({
                     "description": "Sends the client to another address.",
-                    "headers": { "location": { "schema": { "type": "string", "format": "uri-reference" } } },
+                    "headers": { "location": address },
                 }),
             ));
-            // Without an address the reply is an ordinary one.
-            if redirect == status {
-                return replies;
-            }
         }
+        let mut status = output.status;
         if !(200..300).contains(&status) {
             status = 200;
         }

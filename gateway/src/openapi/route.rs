@@ -138,20 +138,18 @@ impl Route<'_> {
 
     /// Whether a compiled path leads through one message twice.
     pub(super) fn recurs(&self, surface: &Surface, path: &FieldPath) -> bool {
-        let mut message = self.method.input();
-        let mut passed = vec![message.full_name().to_owned()];
-        for number in surface.codec.field_numbers(path) {
-            let Some(Kind::Message(next)) = message.get_field(number).map(|field| field.kind())
-            else {
-                return false;
-            };
-            if passed.iter().any(|name| name == next.full_name()) {
-                return true;
-            }
-            passed.push(next.full_name().to_owned());
-            message = next;
-        }
-        false
+        recurs(self.method.input(), &surface.codec.field_numbers(path))
+    }
+
+    /// The fields that the path fills, each by the numbers that lead to it.
+    pub(super) fn path_fields(&self, surface: &Surface) -> Vec<Vec<u32>> {
+        let codec = &surface.codec;
+        let Some(input) = codec.message(self.method.input().full_name()) else {
+            return Vec::new();
+        };
+        let variables = self.template.variables().iter();
+        let found = variables.filter_map(|v| codec.field_path(input, &v.field).ok());
+        found.map(|path| codec.field_numbers(&path)).collect()
     }
 
     /// The field that is the body of the request or of the reply.
@@ -162,7 +160,24 @@ impl Route<'_> {
     }
 }
 
-fn descend(mut message: MessageDescriptor, numbers: &[u32]) -> Option<FieldDescriptor> {
+/// Whether these steps lead through one message twice.
+pub(super) fn recurs(mut message: MessageDescriptor, numbers: &[u32]) -> bool {
+    let mut passed = vec![message.full_name().to_owned()];
+    for number in numbers {
+        let Some(Kind::Message(next)) = message.get_field(*number).map(|field| field.kind()) else {
+            return false;
+        };
+        if passed.iter().any(|name| name == next.full_name()) {
+            return true;
+        }
+        passed.push(next.full_name().to_owned());
+        message = next;
+    }
+    false
+}
+
+/// The field that these steps lead to.
+pub(super) fn descend(mut message: MessageDescriptor, numbers: &[u32]) -> Option<FieldDescriptor> {
     let (last, outer) = numbers.split_last()?;
     for number in outer {
         let Kind::Message(next) = message.get_field(*number)?.kind() else {

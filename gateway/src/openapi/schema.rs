@@ -2,7 +2,7 @@
 //!
 //! A message has one schema for requests and one for responses: only a response says which members are always there,
 //! and what is null differs. Where the two are the same, also in everything they refer to, there is one component;
-//! otherwise the one for requests has `Input` behind its name.
+//! otherwise the one for requests has `Input` behind its name, and a number where another has that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ pub(super) struct Schemas<'a> {
     comments: &'a Comments,
     /// Component names by full name.
     names: BTreeMap<String, String>,
-    /// Messages whose schema for requests is not the one for responses.
-    split: BTreeSet<String>,
+    /// Component names by full name of messages whose schema for requests is not the one for responses.
+    inputs: BTreeMap<String, String>,
     requests: BTreeMap<String, MessageDescriptor>,
     responses: BTreeMap<String, MessageDescriptor>,
     /// With the field that shows how its values are printed.
@@ -51,7 +51,7 @@ impl<'a> Schemas<'a> {
             profile,
             comments,
             names: BTreeMap::new(),
-            split: BTreeSet::new(),
+            inputs: BTreeMap::new(),
             requests: reachable(inputs),
             responses: reachable(outputs),
             enums: BTreeMap::new(),
@@ -66,7 +66,7 @@ impl<'a> Schemas<'a> {
         let messages = schemas.requests.keys().chain(schemas.responses.keys());
         let all = messages.chain(schemas.enums.keys()).map(String::as_str);
         schemas.names = names::short(all);
-        schemas.split = schemas.differing();
+        schemas.inputs = names::inputs(&schemas.names, &schemas.differing());
         schemas
     }
 
@@ -118,16 +118,15 @@ impl<'a> Schemas<'a> {
     }
 
     fn component(&self, full_name: &str, side: Side) -> String {
-        let name = self.names.get(full_name).map_or(full_name, String::as_str);
-        match side == Side::Request && self.split.contains(full_name) {
-            true => format!("{name}Input"),
-            false => name.to_owned(),
-        }
+        let input = self.inputs.get(full_name);
+        let name = input.filter(|_| side == Side::Request);
+        let name = name.or_else(|| self.names.get(full_name));
+        name.map_or(full_name, String::as_str).to_owned()
     }
 
-    /// The name of a message's component for a request of which parts come from elsewhere.
-    pub(super) fn body_component(&self, message: &MessageDescriptor) -> String {
-        format!("{}Body", self.component(message.full_name(), Side::Request))
+    /// The name of a message's component.
+    pub(super) fn component_of(&self, message: &MessageDescriptor, side: Side) -> String {
+        self.component(message.full_name(), side)
     }
 
     /// A reference to a message's schema, or the schema itself where it has a form of its own.
@@ -164,16 +163,7 @@ impl<'a> Schemas<'a> {
             }
             properties.insert(facts.name.to_owned(), self.member(&field, &facts, side));
         }
-        let mut schema = Map::new();
-        schema.insert("type".to_owned(), "object".into());
-        let comment = self
-            .comments
-            .at(message.parent_file_descriptor_proto(), message.path());
-        put_text(&mut schema, &comment.text);
-        let options = message.descriptor_proto().options.as_ref();
-        if options.is_some_and(|options| options.deprecated()) {
-            schema.insert("deprecated".to_owned(), true.into());
-        }
+        let mut schema = self.object(message);
         schema.insert("properties".to_owned(), properties.into());
         if !required.is_empty() {
             schema.insert("required".to_owned(), required.into());
@@ -191,6 +181,21 @@ impl<'a> Schemas<'a> {
         schema.into()
     }
 
+    /// An object, and what is said of the message.
+    pub(super) fn object(&self, message: &MessageDescriptor) -> Map<String, Value> {
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), "object".into());
+        let comment = self
+            .comments
+            .at(message.parent_file_descriptor_proto(), message.path());
+        put_text(&mut schema, &comment.text);
+        let options = message.descriptor_proto().options.as_ref();
+        if options.is_some_and(|options| options.deprecated()) {
+            schema.insert("deprecated".to_owned(), true.into());
+        }
+        schema
+    }
+
     /// At most one member of a oneof; nothing for the one that stands for `optional`.
     fn choice(&self, oneof: &OneofDescriptor, left_out: &[u32]) -> Option<Value> {
         let members: Vec<Value> = oneof
@@ -198,12 +203,7 @@ impl<'a> Schemas<'a> {
             .filter(|field| !left_out.contains(&field.number()))
             .filter_map(|field| Some(json!({ "required": [self.facts(&field)?.name] })))
             .collect();
-        if members.len() < 2 {
-            return None;
-        }
-        let mut ways = members.clone();
-        ways.push(json!({ "not": { "anyOf": members } }));
-        Some(json!({ "oneOf": ways }))
+        at_most_one(members)
     }
 
     fn member(&self, field: &FieldDescriptor, facts: &FieldFacts<'_>, side: Side) -> Value {
@@ -325,6 +325,16 @@ impl<'a> Schemas<'a> {
         let id = self.codec.message(field.parent_message().full_name())?;
         self.codec.field_facts(id, field.number())
     }
+}
+
+/// At most one of these; nothing where there are not two.
+pub(super) fn at_most_one(members: Vec<Value>) -> Option<Value> {
+    if members.len() < 2 {
+        return None;
+    }
+    let mut ways = members.clone();
+    ways.push(json!({ "not": { "anyOf": members } }));
+    Some(json!({ "oneOf": ways }))
 }
 
 /// The reference to a schema among the components.

@@ -44,9 +44,14 @@ impl Handshake {
     pub(super) fn accept(self, switching: &mut Response<Body>) -> OnUpgrade {
         *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = switching.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        offer_upgrade(headers);
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept);
         self.upgrade
     }
+}
+
+/// Names the protocol to change to: in the reply that does, and where nothing else is spoken (RFC 9110, section 15.5.22).
+pub(crate) fn offer_upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }

@@ -34,7 +34,7 @@ use crate::{
 
 pub use self::websocket::Sockets;
 pub(crate) use self::{
-    handshake::Handshake,
+    handshake::{Handshake, offer_upgrade},
     messages::Messages,
     stream::streamed,
     unary::{Reading, read, unary},
@@ -82,7 +82,11 @@ pub(crate) fn refusal(
     fault: &Fault,
     context: ErrorContext<'_>,
 ) -> Response<Body> {
-    render(surface, fault, context).into_response(fault)
+    let mut reply = render(surface, fault, context).into_response(fault);
+    if surface.options.has_problem_json {
+        vary(reply.headers_mut(), &header::ACCEPT);
+    }
+    reply
 }
 
 fn render(surface: &Surface, fault: &Fault, context: ErrorContext<'_>) -> ErrorReply {

@@ -18,7 +18,8 @@ use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 
 use super::{
-    Call, Messages, add_trailers, chosen_status, copy_metadata, lines, print, raw, render, vary,
+    Call, Messages, add_trailers, chosen_status, copy_metadata, lines, print, raw, render, tag,
+    vary,
 };
 use crate::{
     compress::Encoder,
@@ -70,8 +71,14 @@ pub(crate) async fn streamed(
             && let Ok(encoder) = Encoder::new(coding)
         {
             headers.insert(header::CONTENT_ENCODING, coding.name());
+            tag::weaken(headers);
             printer.encoder = Some(encoder);
         }
+    }
+    let output = &call.endpoint.output;
+    if output.framing.is_none() && output.raw.is_none() {
+        // Which framing it is, this client has chosen.
+        vary(headers, &header::ACCEPT);
     }
     *reply.body_mut() = Body::new(printer);
     reply

@@ -1,12 +1,28 @@
 //! Entity tags (RFC 9110, section 8.8.3): a reply that a client already has is not sent again.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header, header::Entry};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The tag of a body. Weak, as the same data may be sent in several codings.
 pub(crate) fn of(body: &[u8]) -> HeaderValue {
     let tag = format!("W/\"{:032x}\"", xxh3_128(body));
     HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("W/\"\""))
+}
+
+/// Makes weak what a service says of its bytes, where others go out: a strong tag is one coding's alone (section 8.8.3.3).
+#[cold]
+pub(crate) fn weaken(headers: &mut HeaderMap) {
+    let Entry::Occupied(mut tags) = headers.entry(header::ETAG) else {
+        return;
+    };
+    for tag in tags
+        .iter_mut()
+        .filter(|tag| tag.as_bytes().starts_with(b"\""))
+    {
+        if let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
+            *tag = weak;
+        }
+    }
 }
 
 /// Whether the client's If-None-Match knows the tag, by weak comparison.

@@ -106,6 +106,11 @@ fn finish(
     match message.and_then(|message| reply(call, &metadata, message)) {
         Ok(mut reply) => {
             copy_metadata(call.surface, &metadata, reply.headers_mut());
+            if call.surface.options.compress_from_bytes.is_some()
+                && reply.headers().contains_key(header::CONTENT_ENCODING)
+            {
+                tag::weaken(reply.headers_mut());
+            }
             tagged(call, reply)
         }
         Err(fault) => call.refuse(&fault, &metadata),
@@ -125,7 +130,7 @@ fn reply(
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut reply = Response::new(Body::empty());
     *reply.status_mut() = status;
-    if status == StatusCode::NO_CONTENT {
+    if has_no_content(status) {
         return Ok(reply);
     }
     let (content_type, body) = match output.raw {
@@ -150,6 +155,11 @@ fn reply(
     let body = compressed(call, headers, body);
     *reply.body_mut() = full(body);
     Ok(reply)
+}
+
+/// RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5.
+fn has_no_content(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 204 | 205 | 304)
 }
 
 fn compressed(call: &Call<'_>, headers: &mut HeaderMap, body: Bytes) -> Bytes {
@@ -194,20 +204,17 @@ fn tagged(call: &Call<'_>, mut reply: Response<Body>) -> Response<Body> {
 /// The reply that sends the client elsewhere, where the message names an address.
 fn redirect(call: &Call<'_>, message: &Bytes) -> Result<Option<Response<Body>>, Box<Fault>> {
     let output = &call.endpoint.output;
-    let Some(number) = output.redirect else {
+    let Some(redirect) = output.redirect else {
         return Ok(None);
     };
-    let address = wire::find_bytes(message.clone(), number).map_err(damaged)?;
+    let address = wire::find_bytes(message.clone(), redirect.field).map_err(damaged)?;
     let Some(address) = address.filter(|address| !address.is_empty()) else {
         return Ok(None);
     };
     let address = HeaderValue::from_maybe_shared(address)
         .map_err(|_| broken("the address of a redirect is not one"))?;
     let mut reply = Response::new(Body::empty());
-    *reply.status_mut() = match StatusCode::from_u16(output.status) {
-        Ok(status) if status.is_redirection() => status,
-        _ => StatusCode::FOUND,
-    };
+    *reply.status_mut() = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::FOUND);
     reply.headers_mut().insert(header::LOCATION, address);
     Ok(Some(reply))
 }

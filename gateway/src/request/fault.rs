@@ -127,12 +127,18 @@ pub(super) fn wrong_media_type(takes: &str, content_type: &[u8]) -> Box<Fault> {
     let shown = content_type
         .get(..content_type.len().min(100))
         .unwrap_or_default();
-    let shown = String::from_utf8_lossy(shown);
+    let message = match shown {
+        b"" => format!("Content-Type must be {takes}; a page of another origin has to say it"),
+        _ => {
+            let shown = String::from_utf8_lossy(shown);
+            format!("Content-Type must be {takes}, not {shown}")
+        }
+    };
     Box::new(Fault::gateway(
         Code::InvalidArgument,
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "UNSUPPORTED_MEDIA_TYPE",
-        format!("Content-Type must be {takes}, not {shown}"),
+        message,
     ))
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) endpoint: usize,
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) content_length: Option<u64>,
+    /// Whether nothing says what the body is, and a page of another origin sends it: browsers do so without asking.
+    pub(crate) is_unasked: bool,
     /// How the body is compressed; the name where that is not known.
     pub(crate) coding: Result<Option<Coding>, Bytes>,
     pub(crate) bindings: Result<Bindings, Box<Fault>>,
@@ -73,11 +75,15 @@ pub(crate) fn body_headers(headers: &HeaderMap) -> (Option<HeaderValue>, Option<
 }
 
 /// The gRPC request body made from an HTTP body.
-pub(crate) fn body<B>(incoming: B, plan: Plan) -> Body
+pub(crate) fn body<B>(incoming: B, mut plan: Plan) -> Body
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
+    if plan.is_unasked && incoming.is_end_stream() {
+        // No content is of no type.
+        plan.is_unasked = false;
+    }
     match plan.coding {
         Ok(Some(coding)) => {
             let limit = plan.limit();
@@ -193,7 +199,7 @@ impl Plan {
         }
         let form = endpoint.input.form.as_ref();
         let is_taken = match self.media() {
-            Media::Json => true,
+            Media::Json => !self.is_unasked,
             Media::Lines => is_streaming,
             Media::Form => form.is_some() && !is_streaming,
             Media::Multipart => form.is_some(),

@@ -7,8 +7,8 @@ use prost_reflect::{
 
 use super::annotation::{flag, list, number, pattern, string};
 use super::{
-    Endpoint, Events, FormTarget, Input, MaskBinding, Output, RawPlace, Surface, SurfaceOptions,
-    UPDATE_MASK,
+    Endpoint, Events, FormTarget, Input, MaskBinding, Output, RawPlace, Redirect, Surface,
+    SurfaceOptions, UPDATE_MASK,
 };
 use crate::{
     bind::{BindRule, Binder, Body},
@@ -182,29 +182,33 @@ impl Compiler<'_> {
         let message = self.known(&descriptor)?;
         let reply = self.extension(method, "pulpo.options.v1.reply");
         let option = |read: &dyn Fn(&DynamicMessage) -> u32| reply.as_ref().map_or(0, read);
-        let status = option(&|r| number(r, "status"));
-        let redirect = reply
+        let status = u16::try_from(option(&|r| number(r, "status"))).ok();
+        let status = status.filter(|status| *status != 0);
+        let is_redirection = |status: &u16| (300..400).contains(status);
+        let address = reply
             .as_ref()
             .map(|r| string(r, "redirect"))
             .unwrap_or_default();
+        let redirect = redirect_field(&descriptor, &address)?.map(|field| Redirect {
+            field,
+            status: status.filter(is_redirection).unwrap_or(302),
+        });
         let nullable = descriptor
             .get_field_by_name(bind.response_body)
             .filter(|f| f.supports_presence() && !f.is_list())
             .map(|f| f.number());
-        let default_status = if redirect.is_empty() { 200 } else { 302 };
+        // The status of a redirection is none of a reply without an address.
+        let ordinary = status.filter(|status| redirect.is_none() || !is_redirection(status));
         Ok(Output {
             is_streaming: method.is_server_streaming(),
             message,
             nullable,
             raw: raw_place(&descriptor, bind.response_body, false),
-            status: u16::try_from(status)
-                .ok()
-                .filter(|s| *s != 0)
-                .unwrap_or(default_status),
+            status: ordinary.unwrap_or(200),
             is_bare: reply.as_ref().is_some_and(|r| flag(r, "bare")),
             framing: framing(option(&|r| number(r, "framing")))?,
             events: self.events(reply.as_ref(), message)?,
-            redirect: redirect_field(&descriptor, &redirect)?,
+            redirect,
             is_tagged: self.options.has_entity_tags
                 && !method.is_server_streaming()
                 && binder.body().is_none(),

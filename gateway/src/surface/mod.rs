@@ -79,8 +79,9 @@ pub(crate) struct Input {
 /// see one.
 pub(crate) struct FormTarget {
     id: MessageId,
-    message: MessageDescriptor,
-    within: Option<u32>,
+    pub(crate) message: MessageDescriptor,
+    /// The number of the request's field that the form is.
+    pub(crate) within: Option<u32>,
     is_strict: bool,
     compiled: OnceLock<FormBinder>,
 }
@@ -115,10 +116,18 @@ pub(crate) struct Output {
     /// The framing of a stream, where the client has no choice.
     pub(crate) framing: Option<Framing>,
     pub(crate) events: Events,
-    /// The number of the string field that says where the client is sent.
-    pub(crate) redirect: Option<u32>,
+    /// Where the client is sent by a reply that names an address.
+    pub(crate) redirect: Option<Redirect>,
     /// Whether replies get an entity tag.
     pub(crate) is_tagged: bool,
+}
+
+/// A reply that sends the client elsewhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Redirect {
+    /// The number of the string field with the address; where it is empty the reply is an ordinary one.
+    pub(crate) field: u32,
+    pub(crate) status: u16,
 }
 
 /// What a server-sent event says besides its data.

@@ -37,6 +37,9 @@ pub struct SurfaceOptions {
     pub streams: Streams,
     /// Which headers become metadata, and which metadata headers.
     pub metadata: MetadataRules,
+    /// Origins whose pages may open WebSockets here, `*` for all; pages of the host itself always may. Browsers keep no page
+    /// from it, so these are best those of CORS.
+    pub origins: Vec<String>,
     /// The gRPC path that requests without a route are sent to, with their [`crate::fault::Fault`] as an extension,
     /// so that checks apply to them too. Without it they are answered at once.
     pub unmatched: Option<String>,
@@ -60,6 +63,7 @@ impl SurfaceOptions {
             deadlines: Deadlines::default(),
             streams: Streams::default(),
             metadata: MetadataRules::default(),
+            origins: Vec::new(),
             unmatched: None,
         }
     }

@@ -235,4 +235,8 @@ fn streams_bytes_forms_and_redirects_have_their_media_types() {
     assert_eq!(types("/v1/scans/{name}", "post", reply), ["*/*"]);
     let shop = &document["paths"]["/v1/shops/{name}"]["get"]["responses"]["302"];
     assert!(shop["headers"]["location"].is_object(), "{shop}");
+    assert_eq!(
+        types("/v1/shops/{name}", "get", reply),
+        ["application/json"]
+    );
 }

@@ -4,5 +4,7 @@
 
 mod agreement;
 mod document;
+mod forms;
+mod names;
 mod security;
 mod support;

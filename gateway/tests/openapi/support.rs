@@ -36,7 +36,7 @@ pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// Validation is 422 here, and a missing credential tells how to give one.
-struct Errors;
+pub(crate) struct Errors;
 
 impl ErrorFormat for Errors {
     fn render(&self, fault: &Fault, _: ErrorContext<'_>) -> ErrorReply {
@@ -64,13 +64,19 @@ pub(crate) fn services() -> Vec<ServiceDescriptor> {
 
 pub(crate) fn surface(profile: JsonProfile, envelope: Option<Envelope>) -> Surface {
     let options = SurfaceOptions {
-        profile,
         envelope,
+        ..options(profile)
+    };
+    Surface::compile(&POOL, &services(), options).unwrap()
+}
+
+pub(crate) fn options(profile: JsonProfile) -> SurfaceOptions {
+    SurfaceOptions {
+        profile,
         has_problem_json: true,
         has_entity_tags: true,
         ..SurfaceOptions::new("features", Arc::new(Errors))
-    };
-    Surface::compile(&POOL, &services(), options).unwrap()
+    }
 }
 
 pub(crate) fn document(surface: &Surface) -> Value {

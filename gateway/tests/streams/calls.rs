@@ -6,13 +6,13 @@ use std::{
 };
 
 use futures_util::stream;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use pulpo_gateway::surface::{Deadlines, SurfaceOptions};
-use tonic::Code;
+use tonic::{Code, body::Body};
 
 use super::{
-    Line, Service, call, collecting, framed, get, is_refused, line, lines, options, reply, service,
-    surface, text,
+    Line, Service, call, collecting, failing, framed, get, is_refused, line, lines, options, reply,
+    service, surface, text,
 };
 
 /// A service that answers with one line, and the headers it saw.
@@ -153,15 +153,41 @@ async fn a_method_may_send_clients_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_reply_without_an_address_is_an_ordinary_one() {
+    let surface = surface(options());
+    let asked = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        request.body(Body::empty()).unwrap()
+    };
+    for (method, path, with, without) in [
+        ("GET", "/v1/visit/a", 303, 200),
+        ("GET", "/v1/go/a", 302, 200),
+        ("POST", "/v1/make/a", 302, 201),
+    ] {
+        let sent = call(&surface, place("/there"), asked(method, path)).await;
+        assert_eq!(sent.status(), with, "{path}");
+        let kept = call(&surface, place(""), asked(method, path)).await;
+        assert_eq!(kept.status(), without, "{path}");
+        assert!(!kept.headers().contains_key("location"));
+        assert_eq!(kept.headers()["content-type"], "application/json");
+        assert_eq!(text(kept).await, "{}");
+    }
+}
+
+#[tokio::test]
 async fn no_content_has_none() {
-    let remove = service(|_| async { reply(lines(1), Code::Ok) });
-    let request = http::Request::delete("/v1/logs/a")
-        .body(tonic::body::Body::empty())
-        .unwrap();
-    let response = call(&surface(options()), remove, request).await;
-    assert_eq!(response.status(), 204);
-    assert!(!response.headers().contains_key("content-type"));
-    assert_eq!(text(response).await, "");
+    for (method, path, status) in [
+        ("DELETE", "/v1/logs/a", 204),
+        ("POST", "/v1/logs/a:reset", 205),
+    ] {
+        let line = service(|_| async { reply(lines(1), Code::Ok) });
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Body::empty()).unwrap();
+        let response = call(&surface(options()), line, request).await;
+        assert_eq!(response.status(), status);
+        assert!(!response.headers().contains_key("content-type"));
+        assert_eq!(text(response).await, "");
+    }
 }
 
 #[tokio::test]
@@ -233,4 +259,45 @@ async fn errors_are_problem_details_for_who_asks() {
     )
     .await;
     assert_eq!(plain.headers()["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn what_the_accept_header_decides_is_said() {
+    let varies = |response: &http::Response<Body>| {
+        let on = response.headers().get_all("vary").iter();
+        on.filter(|on| *on == "accept").count()
+    };
+    let usual = surface(options());
+    let asking = surface(SurfaceOptions {
+        has_problem_json: true,
+        ..options()
+    });
+    let answering = || service(|_| async { reply(lines(1), Code::Ok) });
+    for (path, count) in [
+        ("/v1/logs/a:watch", 1),
+        // The method's framing, bytes as they are, and one message.
+        ("/v1/logs/a:feed", 0),
+        ("/v1/files/a", 0),
+        ("/v1/lines/a", 0),
+    ] {
+        for accept in ["*/*", "application/json", "text/event-stream, */*"] {
+            let request = || get(path, &[("accept", accept)]);
+            let response = call(&usual, answering(), request()).await;
+            let is_taken = response.status() == 200;
+            assert_eq!(
+                varies(&response),
+                if is_taken { count } else { 0 },
+                "{path}"
+            );
+            let missing = service(|_| async { failing() });
+            let refused = call(&asking, missing, request()).await;
+            assert_eq!(varies(&refused), 1, "{path} {accept}");
+        }
+    }
+    for path in ["/v1/nowhere", "/v1/logs/a:chat"] {
+        let plain = call(&asking, answering(), get(path, &[])).await;
+        assert_eq!(varies(&plain), 1, "{path}");
+        let alone = call(&usual, answering(), get(path, &[])).await;
+        assert_eq!(varies(&alone), 0, "{path}");
+    }
 }

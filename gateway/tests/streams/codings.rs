@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use futures_util::stream;
 use http_body_util::BodyExt;
 use pulpo_gateway::surface::SurfaceOptions;
 use tonic::Code;
 
 use super::{
-    Line, call, collecting, get, is_refused, lines, options, post, reply, service, surface,
+    Line, call, collecting, framed, get, is_refused, lines, options, post, reply, service, surface,
 };
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -99,4 +100,45 @@ async fn short_replies_stay_as_they_are() {
     let response = call(&surface, one(), request).await;
     assert!(!response.headers().contains_key("content-encoding"));
     assert_eq!(response.headers()["vary"], "accept-encoding");
+}
+
+#[tokio::test]
+async fn a_strong_tag_of_the_services_own_is_weak_in_a_coding() {
+    let tagging = surface(SurfaceOptions {
+        has_entity_tags: true,
+        ..compressing()
+    });
+    let untagged = surface(compressing());
+    let long = || {
+        service(|_| async {
+            let line = Line {
+                text: "x".repeat(1000),
+                ..Line::default()
+            };
+            let mut response = reply(stream::iter([framed(&line)]), Code::Ok);
+            let headers = response.headers_mut();
+            headers.insert("etag", "\"v1\"".parse().unwrap());
+            response
+        })
+    };
+    for (surface, path) in [
+        (&tagging, "/v1/lines/a"),
+        (&untagged, "/v1/lines/a"),
+        (&untagged, "/v1/logs/a:watch"),
+    ] {
+        let plain = call(surface, long(), get(path, &[])).await;
+        assert_eq!(plain.headers()["etag"], "\"v1\"", "{path}");
+        let coded = get(path, &[("accept-encoding", "gzip")]);
+        let coded = call(surface, long(), coded).await;
+        assert_eq!(coded.headers()["content-encoding"], "gzip", "{path}");
+        let tags: Vec<_> = coded.headers().get_all("etag").iter().collect();
+        assert_eq!(tags, ["W/\"v1\""], "{path}");
+    }
+    for known in ["\"v1\"", "W/\"v1\""] {
+        for coding in ["gzip", "identity"] {
+            let headers = [("accept-encoding", coding), ("if-none-match", known)];
+            let again = call(&tagging, long(), get("/v1/lines/a", &headers)).await;
+            assert_eq!(again.status(), 304, "{known} {coding}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod codings;
 mod forms;
 mod input;
 mod messages;
+mod origins;
 mod output;
 mod raw;
 mod sockets;

@@ -10,12 +10,18 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http::Version;
 use http_body_util::BodyExt;
+use pulpo_gateway::reply::Sockets;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::{Code, Status};
 
 use super::{
-    Json, Line, call, failing, framed, get, is_refused, line, lines, options, reply, service,
-    surface, text,
+    Json, Line, Service, call, failing, framed, get, is_refused, line, lines, options, reply,
+    service, sockets::served_by, surface, text,
 };
 
 const ARRAY: &str = "application/json";
@@ -69,18 +75,40 @@ async fn the_method_fixes_the_framing_and_what_events_say() {
     let (_, body) = watched("/v1/logs/a:plain", EVENTS, 1, Code::Ok).await;
     assert_eq!(body, format!("{data}\n\n"));
     let surface = surface(options());
-    let never = || service(|_| async { unreachable!() });
     let wrong = get("/v1/logs/a:plain", &[("accept", ARRAY)]);
     is_refused(call(&surface, never(), wrong).await, 406, "NOT_ACCEPTABLE").await;
     let wrong = get("/v1/logs/a:watch", &[("accept", "image/png")]);
     is_refused(call(&surface, never(), wrong).await, 406, "NOT_ACCEPTABLE").await;
-    let socket = get("/v1/logs/a:chat", &[]);
-    is_refused(
-        call(&surface, never(), socket).await,
-        426,
-        "UPGRADE_REQUIRED",
-    )
-    .await;
+}
+
+fn never() -> Service {
+    service(|_| async { unreachable!() })
+}
+
+#[tokio::test]
+async fn what_is_a_socket_alone_says_so() {
+    let surface = surface(options());
+    let refused = call(&surface, never(), get("/v1/logs/a:chat", &[])).await;
+    assert_eq!(refused.headers()["upgrade"], "websocket");
+    assert_eq!(refused.headers()["connection"], "upgrade");
+    is_refused(refused, 426, "UPGRADE_REQUIRED").await;
+    // Headers about the connection are malformed there.
+    let mut second = get("/v1/logs/a:chat", &[]);
+    *second.version_mut() = Version::HTTP_2;
+    let refused = call(&surface, never(), second).await;
+    assert!(!refused.headers().contains_key("upgrade"));
+    assert!(!refused.headers().contains_key("connection"));
+    is_refused(refused, 426, "UPGRADE_REQUIRED").await;
+    // As it is written.
+    let address = served_by(surface, never(), Sockets::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET /v1/logs/a:chat HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut written = String::new();
+    stream.read_to_string(&mut written).await.unwrap();
+    assert!(written.starts_with("HTTP/1.1 426 "), "{written}");
+    assert!(written.contains("upgrade: websocket\r\n"), "{written}");
+    assert!(written.contains("connection: upgrade"), "{written}");
 }
 
 #[tokio::test]

@@ -43,7 +43,11 @@ async fn pinging(service: Service, ping: Duration) -> SocketAddr {
     served_by(surface(options), service, Sockets::default()).await
 }
 
-async fn served_by(surface: Arc<Surface>, service: Service, sockets: Sockets) -> SocketAddr {
+pub(super) async fn served_by(
+    surface: Arc<Surface>,
+    service: Service,
+    sockets: Sockets,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let gateway = Gateway::new(surface, service).with_sockets(sockets);

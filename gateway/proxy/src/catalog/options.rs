@@ -39,6 +39,7 @@ pub(super) fn surface(config: &config::Surface) -> Result<SurfaceOptions, Vec<St
         deadlines: config.deadlines(),
         streams: config.streams.into(),
         metadata: rules(config)?,
+        origins: config.cors_origins.clone(),
         ..SurfaceOptions::new(&*config.name, Arc::new(Errors::new(config.errors)))
     })
 }

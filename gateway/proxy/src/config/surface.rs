@@ -59,7 +59,8 @@ pub struct Surface {
     pub grpc_gzip: bool,
     /// Whether replies to GET carry an entity tag, and a request that knows it gets 304.
     pub entity_tags: bool,
-    /// Origins that browsers may call from; `*` for all. Empty means no CORS.
+    /// Origins that browsers may call and open WebSockets from; `*` for all. Empty means no CORS, and sockets from the host
+    /// itself only.
     pub cors_origins: Vec<String>,
     /// Headers of replies that scripts of those origins may read besides the usual ones; `*` for all, which holds for
     /// requests without credentials (the Fetch standard, section 3.2).

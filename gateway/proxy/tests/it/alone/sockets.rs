@@ -85,6 +85,38 @@ async fn the_close_code_is_the_status_and_an_early_error_keeps_its_own() {
 }
 
 #[tokio::test]
+async fn pages_open_sockets_from_the_host_itself_and_from_listed_origins() {
+    let server = counting().await;
+    let mut told = config(reflected(&server.url()));
+    told.surfaces[0].cors_origins = vec!["https://app.example".to_owned()];
+    let program = Program::start(told).await;
+    let own = format!("http://{}", program.address());
+    // What a client says of a host in front counts only behind a trusted proxy.
+    let claim = ("x-forwarded-host", "evil.example");
+    for (origin, is_opened) in [
+        ("https://app.example", true),
+        (&*own, true),
+        ("https://evil.example", false),
+    ] {
+        let headers = [("origin", origin), claim];
+        let opened = connected(&program, "/v1/logs/a:watch", &headers).await;
+        match opened {
+            Ok(_) => assert!(is_opened, "{origin}"),
+            Err(Error::Http(refused)) => {
+                assert_eq!(
+                    (refused.status().as_u16(), is_opened),
+                    (403, false),
+                    "{origin}"
+                );
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    program.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn frames_go_both_ways_until_the_client_ends() {
     // Answers every message with the same one as soon as it comes.
     let server = scripted(|request| async move {
