@@ -1,68 +1,97 @@
 //! What organisations may hold of something there is only so much of: slots of workers.
 //!
-//! However much one of them has waiting, the others find room: of `n` that hold slots each may have as many as if there were
-//! `n + 1`. So one alone has half, and there is always something free for the next.
+//! However much one of them has waiting, the next finds room: nobody takes more than half of what is free, and nobody takes
+//! any more who holds as much as is free. So one alone has half of the slots, two a third each, and as soon as somebody
+//! comes who has none, those who have most take none until it has.
 
-use std::{collections::HashMap, hash::Hash};
+use std::collections::HashMap;
 
-/// How many slots each organisation holds.
+/// How many slots each organisation holds, and how many are free.
 #[derive(Debug)]
 pub struct Shares<'a> {
+    free: usize,
     held: HashMap<&'a str, usize>,
-    share: usize,
 }
 
 impl<'a> Shares<'a> {
-    /// Of so many slots, each of these is held by the organisation it names.
-    pub fn new(slots: usize, holders: impl Iterator<Item = &'a str>) -> Self {
-        let held = tally(holders);
-        let share = slots / (held.len().max(1) + 1);
-        Self {
-            held,
-            share: share.max(1),
+    /// So many slots are free; each of these is held by the organisation it names.
+    pub fn new(free: usize, holders: impl Iterator<Item = &'a str>) -> Self {
+        let mut held = HashMap::new();
+        for org_id in holders {
+            *held.entry(org_id).or_default() += 1;
         }
+        Self { free, held }
     }
 
-    /// How many each may hold; one at least.
-    pub fn share(&self) -> usize {
-        self.share
+    /// How many may be taken at once, by whomever; none when none is free.
+    pub fn at_once(&self) -> usize {
+        self.free.div_ceil(2)
     }
 
-    /// Who holds how many.
-    pub fn held(&self) -> impl Iterator<Item = (&'a str, usize)> {
-        self.held.iter().map(|(org_id, held)| (*org_id, *held))
+    /// How many more an organisation may take that holds none.
+    pub fn room_of_new(&self) -> usize {
+        self.at_once()
     }
-}
 
-/// How often each comes.
-pub fn tally<T: Eq + Hash>(items: impl Iterator<Item = T>) -> HashMap<T, usize> {
-    let mut tally = HashMap::new();
-    for item in items {
-        *tally.entry(item).or_default() += 1;
+    /// How many more those may take that hold some.
+    pub fn rooms(&self) -> impl Iterator<Item = (&'a str, usize)> {
+        let room = |held: usize| self.free.saturating_sub(held) / 2;
+        self.held
+            .iter()
+            .map(move |(org_id, held)| (*org_id, room(*held)))
     }
-    tally
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Each takes as much as it may, in turn; the next one always finds something, until there are as many as slots.
-    #[test]
-    fn there_is_always_room_for_the_next() {
-        const SLOTS: usize = 16;
-        let mut held: Vec<String> = Vec::new();
-        for org_id in ('a'..).take(4).map(String::from) {
-            let shares = Shares::new(SLOTS, held.iter().map(String::as_str));
-            let free = SLOTS - held.len();
-            assert!(free > 0, "{org_id}");
-            let room = shares.share().min(free);
-            held.extend(std::iter::repeat_n(org_id, room));
+    const SLOTS: usize = 16;
+
+    /// Takes what it may, as often as it may; how much it has then.
+    fn take(held: &mut Vec<String>, org_id: &str) -> usize {
+        loop {
+            let shares = Shares::new(SLOTS - held.len(), held.iter().map(String::as_str));
+            let room = shares.rooms().find(|(id, _)| *id == org_id);
+            let room = room.map_or(shares.room_of_new(), |(_, room)| room);
+            let taken = room.min(shares.at_once());
+            held.extend(std::iter::repeat_n(org_id.to_owned(), taken));
+            if taken == 0 {
+                return held.iter().filter(|id| *id == org_id).count();
+            }
         }
-        let one = Shares::new(SLOTS, ["a"; 3].into_iter());
-        assert_eq!(one.share(), 8);
-        assert_eq!(Vec::from_iter(one.held()), [("a", 3)]);
-        assert_eq!(Shares::new(1, std::iter::empty()).share(), 1);
-        assert_eq!(Shares::new(2, ["a", "b"].into_iter()).share(), 1);
+    }
+
+    #[test]
+    fn there_is_room_for_the_next() {
+        let mut held = Vec::new();
+        let all = ["a", "b", "c", "d", "e"];
+        assert_eq!(all.map(|id| take(&mut held, id)), [8, 4, 2, 1, 1]);
+    }
+
+    #[test]
+    fn those_who_want_all_the_time_end_with_as_much() {
+        let mut held = Vec::new();
+        take(&mut held, "a");
+        take(&mut held, "b");
+        // The oldest ends, and both want what is free.
+        for _ in 0..100 {
+            held.remove(0);
+            take(&mut held, "a");
+            take(&mut held, "b");
+        }
+        let of = |id: &str| held.iter().filter(|one| *one == id).count();
+        assert!((4..=6).contains(&of("a")), "{held:?}");
+        assert!((4..=6).contains(&of("b")), "{held:?}");
+        assert!(held.len() < SLOTS);
+    }
+
+    #[test]
+    fn a_single_slot_is_for_anybody() {
+        let one = Shares::new(1, std::iter::empty());
+        assert_eq!((one.at_once(), one.room_of_new()), (1, 1));
+        let none = Shares::new(0, ["a"].into_iter());
+        assert_eq!((none.at_once(), none.room_of_new()), (0, 0));
+        assert_eq!(Vec::from_iter(none.rooms()), [("a", 0)]);
     }
 }

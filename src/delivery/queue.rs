@@ -57,13 +57,11 @@ pub(super) struct Claimed {
 
 /// How many may be taken.
 pub(super) struct Room<'a> {
-    /// In all.
-    pub(super) total: i64,
     /// Of one endpoint.
     pub(super) of_endpoint: i64,
     /// Endpoints that have none left.
     pub(super) full: &'a [&'a str],
-    /// What organisations hold.
+    /// What there is for organisations.
     pub(super) shares: Shares<'a>,
 }
 
@@ -77,37 +75,37 @@ pub(super) async fn claim(
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Vec<Claimed>> {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let held = room.shares.held().map(|(org_id, n)| (org_id, number(n)));
-    let (org_ids, counts): (Vec<_>, Vec<_>) = held.unzip();
+    let rooms = room.shares.rooms().map(|(org_id, n)| (org_id, number(n)));
+    let (org_ids, rooms): (Vec<_>, Vec<_>) = rooms.unzip();
     prepared(CLAIM, |query| {
         query
             .bind::<Timestamptz, _>(now)
-            .bind::<BigInt, _>(room.total)
+            .bind::<BigInt, _>(number(room.shares.at_once()))
             .bind::<Array<Text>, _>(room.full)
             .bind::<BigInt, _>(room.of_endpoint)
             .bind::<Text, _>(worker)
             .bind::<Timestamptz, _>(lease_until)
             .bind::<Timestamptz, _>(now + WAIT)
-            .bind::<BigInt, _>(number(room.shares.share()))
+            .bind::<BigInt, _>(number(room.shares.room_of_new()))
             .bind::<Array<Text>, _>(org_ids)
-            .bind::<Array<BigInt>, _>(counts)
+            .bind::<Array<BigInt>, _>(rooms)
     })
     .load(conn)
     .await
 }
 
 const CLAIM: &str = "\
-WITH held AS MATERIALIZED (SELECT * FROM unnest($9::text[], $10::bigint[]) AS h (org_id, n)),
+WITH held AS MATERIALIZED (SELECT * FROM unnest($9::text[], $10::bigint[]) AS h (org_id, room)),
 due AS MATERIALIZED (
     SELECT d.org_id, d.endpoint_id, d.id, d.seq, d.ordering_key, d.due_at FROM deliveries AS d
     WHERE d.status = 'pending' AND d.due_at <= $1 AND NOT (d.endpoint_id = ANY($3))
-    AND NOT EXISTS (SELECT 1 FROM held AS h WHERE h.org_id = d.org_id AND h.n >= $8)
+    AND NOT EXISTS (SELECT 1 FROM held AS h WHERE h.org_id = d.org_id AND h.room = 0)
     ORDER BY d.due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
 ranked AS (
     SELECT due.*, before.due_at AS before_due_at, before.worker AS before_worker, before.due_at IS NOT NULL AS is_blocked,
         row_number() OVER (PARTITION BY due.org_id, due.endpoint_id ORDER BY due.due_at, due.seq) AS place,
         row_number() OVER (PARTITION BY due.org_id ORDER BY due.due_at, due.seq) AS place_of_org,
-        $8 - coalesce((SELECT h.n FROM held AS h WHERE h.org_id = due.org_id), 0) AS room
+        coalesce((SELECT h.room FROM held AS h WHERE h.org_id = due.org_id), $8) AS room
     FROM due LEFT JOIN LATERAL (
         SELECT p.due_at, p.worker FROM deliveries AS p WHERE p.org_id = due.org_id AND p.endpoint_id = due.endpoint_id
         AND p.ordering_key = due.ordering_key AND p.status = 'pending' AND p.seq < due.seq ORDER BY p.seq LIMIT 1

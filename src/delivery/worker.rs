@@ -154,11 +154,10 @@ impl Worker {
             .filter(|(_, load)| **load + half > self.limits.of_endpoint);
         let full: Vec<&str> = full.map(|(id, _)| id.as_str()).collect();
         let room = Room {
-            total: signed(free),
             of_endpoint: signed(half),
             full: &full,
             shares: Shares::new(
-                self.limits.concurrency,
+                free,
                 self.held.values().map(|claimed| claimed.org_id.as_str()),
             ),
         };

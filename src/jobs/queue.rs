@@ -144,9 +144,7 @@ struct Number {
 /// What may be taken of a kind.
 pub(super) struct Wanted<'a> {
     pub(super) kind: &'a str,
-    /// How many in all.
-    pub(super) free: usize,
-    /// What organisations hold of it.
+    /// What there is of it for organisations.
     pub(super) shares: Shares<'a>,
 }
 
@@ -164,19 +162,19 @@ pub(super) async fn claim(
         wanted.iter().map(|w| number(value(w))).collect()
     };
     let held = wanted.iter().flat_map(|w| {
-        let held = w.shares.held();
-        held.map(|(org_id, n)| (w.kind, (org_id, number(n))))
+        let rooms = w.shares.rooms();
+        rooms.map(|(org_id, n)| (w.kind, (org_id, number(n))))
     });
     let (held_kinds, held): (Vec<_>, Vec<_>) = held.unzip();
-    let (org_ids, counts): (Vec<_>, Vec<_>) = held.into_iter().unzip();
+    let (org_ids, rooms): (Vec<_>, Vec<_>) = held.into_iter().unzip();
     diesel::sql_query(
-        "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bigint[], $6::bigint[]) AS w (kind, n, share)), \
-         held AS (SELECT * FROM unnest($7::text[], $8::text[], $9::bigint[]) AS h (kind, org_id, n)), \
-         due AS (SELECT taken.id, taken.org_id, w.share - coalesce(h.n, 0) AS room, \
+        "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bigint[], $6::bigint[]) AS w (kind, n, room)), \
+         held AS (SELECT * FROM unnest($7::text[], $8::text[], $9::bigint[]) AS h (kind, org_id, room)), \
+         due AS (SELECT taken.id, taken.org_id, coalesce(h.room, w.room) AS room, \
              row_number() OVER (PARTITION BY w.kind, taken.org_id ORDER BY taken.priority DESC, taken.run_at, taken.id) AS place \
              FROM wanted AS w CROSS JOIN LATERAL ( \
              SELECT j.id, j.org_id, j.priority, j.run_at FROM jobs AS j WHERE j.kind = w.kind AND j.state IN ('waiting', 'running') \
-             AND NOT EXISTS (SELECT 1 FROM held AS f WHERE f.kind = j.kind AND f.org_id = j.org_id AND f.n >= w.share) \
+             AND NOT EXISTS (SELECT 1 FROM held AS f WHERE f.kind = j.kind AND f.org_id = j.org_id AND f.room = 0) \
              AND j.run_at <= $4 AND (j.ordering_key IS NULL OR NOT EXISTS ( \
                  SELECT 1 FROM jobs AS e WHERE e.ordering_key = j.ordering_key \
                  AND e.state IN ('waiting', 'running') AND e.id <> j.id AND (e.id < j.id OR e.state = 'running'))) \
@@ -187,14 +185,14 @@ pub(super) async fn claim(
          RETURNING j.id, j.org_id, j.kind, j.payload, j.attempts, j.token, j.created_at",
     )
     .bind::<Array<Text>, _>(wanted.iter().map(|w| w.kind).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(of(|w| w.free))
+    .bind::<Array<BigInt>, _>(of(|w| w.shares.at_once()))
     .bind::<Text, _>(worker)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until)
-    .bind::<Array<BigInt>, _>(of(|w| w.shares.share()))
+    .bind::<Array<BigInt>, _>(of(|w| w.shares.room_of_new()))
     .bind::<Array<Text>, _>(held_kinds)
     .bind::<Array<Text>, _>(org_ids)
-    .bind::<Array<BigInt>, _>(counts)
+    .bind::<Array<BigInt>, _>(rooms)
     .load(conn)
     .await
 }

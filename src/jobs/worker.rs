@@ -145,14 +145,13 @@ impl Worker {
                 let holders = running
                     .clone()
                     .filter_map(|held| held.job.org_id.as_deref());
-                let slots = kind.concurrency as usize;
+                let free = (kind.concurrency as usize).saturating_sub(running.count());
                 Wanted {
                     kind: kind.name,
-                    free: slots.saturating_sub(running.count()),
-                    shares: Shares::new(slots, holders),
+                    shares: Shares::new(free, holders),
                 }
             })
-            .filter(|wanted| wanted.free > 0)
+            .filter(|wanted| wanted.shares.at_once() > 0)
             .collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
