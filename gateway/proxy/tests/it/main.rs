@@ -10,10 +10,12 @@ mod alone;
 mod descriptors;
 mod docs;
 mod drain;
+mod forwarded;
 mod gateway;
 mod gathered;
 mod grpc;
 mod gzip;
+mod http2;
 mod log;
 #[path = "../../../tests/streams/messages.rs"]
 mod messages;
