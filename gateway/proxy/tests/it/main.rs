@@ -15,6 +15,7 @@ mod gateway;
 mod gathered;
 mod grpc;
 mod gzip;
+mod head;
 mod http2;
 mod log;
 #[path = "../../../tests/streams/messages.rs"]
