@@ -102,7 +102,7 @@ impl Reloader {
         let mut sources = Vec::new();
         for (told, upstream) in config.upstreams.iter().zip(upstreams) {
             upstream.attempted().await;
-            let files = match read(told, upstream).await {
+            let files = match read(&config, told, upstream).await {
                 Ok(files) => Some(files),
                 Err(faults) if told.reflection && upstream.connections() == 0 => {
                     tracing::warn!(
@@ -246,7 +246,7 @@ impl Reloader {
         if !is_meant {
             return;
         }
-        match read(told, &source.upstream).await {
+        match read(&self.config, told, &source.upstream).await {
             Ok(files) => {
                 news.files = (source.files.as_ref() != Some(&files)).then_some(files);
                 news.faults = Vec::new();
@@ -276,9 +276,13 @@ async fn until(due: Option<Instant>) -> Instant {
     due
 }
 
-async fn read(config: &config::Upstream, upstream: &Upstream) -> Result<Files, Vec<String>> {
-    match &config.descriptor_set {
+async fn read(
+    config: &Config,
+    told: &config::Upstream,
+    upstream: &Upstream,
+) -> Result<Files, Vec<String>> {
+    match &told.descriptor_set {
         Some(path) => Files::read(path).await,
-        None => reflect(upstream).await,
+        None => reflect(upstream, &config.named(&told.name)).await,
     }
 }

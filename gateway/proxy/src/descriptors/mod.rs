@@ -18,6 +18,10 @@ pub use reflection::reflect;
 /// The largest descriptor set that is read, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Services of this package are gRPC's own, health and reflection among them: they are passed on, have no REST routes and are
+/// not described, unless a surface names them.
+pub const INFRASTRUCTURE: &str = "grpc.";
+
 /// The files of `google/api` and `google/protobuf` that others import.
 const KNOWN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/known.bin"));
 /// What gives methods their routes. It is there whether it is imported or not.
@@ -81,6 +85,11 @@ impl Files {
             .map_err(|e| vec![format!("not a file descriptor: {e}")])?;
         self.files.insert(head.name, file);
         Ok(head.dependency)
+    }
+
+    /// The bytes of all of them.
+    fn bytes(&self) -> usize {
+        self.files.values().map(Bytes::len).sum()
     }
 
     /// Whether a file of this name is there.

@@ -17,6 +17,7 @@ mod grpc;
 mod gzip;
 mod head;
 mod http2;
+mod infrastructure;
 mod log;
 #[path = "../../../tests/streams/messages.rs"]
 mod messages;
