@@ -1,6 +1,6 @@
 //! Taking new descriptors while requests go on.
 //!
-//! All are read again on SIGHUP, files when one of them changes, and each upstream's at its own interval. A set that compiles
+//! All are read again when somebody asks, files when one of them changes, and each upstream's at its own interval. A set that compiles
 //! takes the old one's place as a whole; of one that does not all faults are told and the old one stays.
 
 use std::{
@@ -9,10 +9,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
 use arc_swap::ArcSwap;
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, sleep_until},
 };
@@ -149,15 +147,10 @@ impl Reloader {
     }
 
     /// Reads again whenever there is a reason to; never ends by itself.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<()>) -> Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    pub async fn run(mut self, mut asked: mpsc::Receiver<()>) {
         loop {
             let due = (0..self.sources.len()).filter_map(|i| self.due(i)).min();
             let which = tokio::select! {
-                _ = hangup.recv() => {
-                    tracing::info!("told to read the descriptors again");
-                    Which::All
-                }
                 Some(()) = asked.recv() => Which::All,
                 now = until(due) => Which::Due(now),
                 () = self.watch.changed() => Which::Files,

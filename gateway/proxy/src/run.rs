@@ -203,11 +203,7 @@ impl Proxy {
         let health = self.shared.health.clone();
         background.spawn(async move { health.report().await });
         let (reloader, asked) = (self.reloader, self.reload.1);
-        background.spawn(async move {
-            if let Err(error) = reloader.run(asked).await {
-                tracing::error!(%error, "descriptors are not read again");
-            }
-        });
+        background.spawn(reloader.run(asked));
         shutdown.await;
         tracing::info!("stopping: no new connections, the open ones finish");
         self.shared.health.drain();

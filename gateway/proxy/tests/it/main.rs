@@ -18,6 +18,7 @@ mod gzip;
 mod head;
 mod http2;
 mod infrastructure;
+mod late;
 mod log;
 #[path = "../../../tests/streams/messages.rs"]
 mod messages;
