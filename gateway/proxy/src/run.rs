@@ -27,7 +27,7 @@ use crate::{
     health::Health,
     metrics::Metrics,
     record::Recorder,
-    reload::Reloader,
+    reload::{PATIENCE, Reloader},
     tls,
     upstream::{Limits, Origin, Upstream},
 };
@@ -87,9 +87,15 @@ impl Proxy {
             .collect::<Result<Vec<_>>>()?;
         let metrics = Metrics::new().context("metrics")?;
         let health = Health::new(upstreams.clone());
-        let reloader = Reloader::start(config.clone(), &upstreams, metrics.clone(), health.clone())
-            .await
-            .map_err(|f| anyhow!("the descriptors are wrong:\n  {}", f.join("\n  ")))?;
+        let reloader = Reloader::start(
+            config.clone(),
+            &upstreams,
+            metrics.clone(),
+            health.clone(),
+            PATIENCE,
+        )
+        .await
+        .map_err(|f| anyhow!("the descriptors are wrong:\n  {}", f.join("\n  ")))?;
         Ok(Prepared {
             upstreams,
             metrics,

@@ -43,6 +43,25 @@ struct FileHead {
     dependency: Vec<String>,
 }
 
+/// Why descriptors could not be read.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// Everything that is wrong.
+    pub faults: Vec<String>,
+    /// Whether the server was not there or did not answer, which may be otherwise in a moment.
+    pub is_passing: bool,
+}
+
+impl Unread {
+    /// They were there, and are wrong.
+    pub fn wrong(faults: Vec<String>) -> Self {
+        Self {
+            faults,
+            is_passing: false,
+        }
+    }
+}
+
 /// Descriptor files by name, each as it was encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {

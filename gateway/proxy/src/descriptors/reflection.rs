@@ -16,7 +16,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_response::MessageResponse as Reply,
 };
 
-use super::{Files, INFRASTRUCTURE, MAX_BYTES, known};
+use super::{Files, INFRASTRUCTURE, MAX_BYTES, Unread, known};
 use crate::upstream::Upstream;
 
 /// Both versions have the same messages under two names.
@@ -30,24 +30,39 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_FILES: usize = 10_000;
 
 /// All services of the server with everything they import; of gRPC's own only those that are `named`.
-pub async fn reflect(upstream: &Upstream, named: &[&str]) -> Result<Files, Vec<String>> {
-    let fault = |what: String| {
-        vec![format!(
-            "reflection of upstream {}: {what}",
-            upstream.name()
-        )]
-    };
+pub async fn reflect(upstream: &Upstream, named: &[&str]) -> Result<Files, Unread> {
     let mut last = Status::unimplemented("no version of it is there");
     for path in PATHS {
-        let asked = timeout(PATIENCE, read(upstream, path, named)).await;
-        match asked {
+        match timeout(PATIENCE, read(upstream, path, named)).await {
             Ok(Ok(files)) => return Ok(files),
             Ok(Err(status)) if status.code() == Code::Unimplemented => last = status,
-            Ok(Err(status)) => return Err(fault(said(&status))),
-            Err(_) => return Err(fault(format!("no end after {} s", PATIENCE.as_secs()))),
+            Ok(Err(status)) => {
+                let is_passing = is_passing(&status);
+                return Err(unread(upstream, &said(&status), is_passing));
+            }
+            Err(_) => {
+                let what = format!("no end after {} s", PATIENCE.as_secs());
+                return Err(unread(upstream, &what, true));
+            }
         }
     }
-    Err(fault(said(&last)))
+    Err(unread(upstream, &said(&last), false))
+}
+
+fn unread(upstream: &Upstream, what: &str, is_passing: bool) -> Unread {
+    let name = upstream.name();
+    Unread {
+        faults: vec![format!("reflection of upstream {name}: {what}")],
+        is_passing: is_passing || upstream.connections() == 0,
+    }
+}
+
+/// Whether a server, or what stands in front of it, says so while it is starting, overloaded or being replaced.
+fn is_passing(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded
+    )
 }
 
 fn said(status: &Status) -> String {
@@ -76,6 +91,7 @@ async fn read(upstream: &Upstream, path: &'static str, named: &[&str]) -> Result
         }
         match describe(upstream, path, &service, files.clone()).await {
             Ok(more) => files = more,
+            Err(status) if is_passing(&status) => return Err(status),
             Err(status) => tracing::warn!(
                 upstream = upstream.name(),
                 service,

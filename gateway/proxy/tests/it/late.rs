@@ -8,12 +8,18 @@ use std::{
 
 use http::{Request, Response};
 use nix::sys::signal::Signal;
+use pulpo_gateway_proxy::{
+    config::{Surface, Upstream as Told},
+    run::Proxy,
+};
 use tokio::sync::watch;
-use tonic::{body::Body, server::NamedService, service::Routes};
+use tonic::{Code, Status, body::Body, server::NamedService, service::Routes};
 use tower::Service;
 
 use crate::{
+    gateway::{Gateway, config, eventually, reflected},
     running::Running,
+    scripted,
     server::{ANYWHERE, Server},
     upstream::descriptor_set,
 };
@@ -25,6 +31,8 @@ enum Mood {
     Well,
     /// It waits for another mood.
     Silent,
+    /// It fails so.
+    Failing(Code),
 }
 
 /// Reflection of the shop, in this mood.
@@ -52,8 +60,10 @@ impl Service<Request<Body>> for Moody {
         Box::pin(async move {
             let is_other = |mood: &Mood| !matches!(mood, Mood::Silent);
             let mood = moody.mood.wait_for(is_other).await.map(|mood| *mood);
-            assert!(mood.is_ok());
-            moody.reflection.call(request).await
+            match mood.unwrap() {
+                Mood::Failing(code) => Ok(Status::new(code, "not now").into_http()),
+                _ => moody.reflection.call(request).await,
+            }
         })
     }
 }
@@ -71,6 +81,93 @@ async fn moody(mood: Mood) -> (Server, watch::Sender<Mood>) {
     };
     let server = Server::serve(ANYWHERE, Routes::new(moody), None).await;
     (server, sender)
+}
+
+const ITEM: &str = "/v1/items/lamp";
+
+async fn status(gateway: &Gateway, host: &str, path: &str) -> u16 {
+    let request = gateway.client.get(gateway.url(path));
+    let reply = request.header("host", format!("{host}.example")).send();
+    reply.await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_answer_yet_is_asked_again() {
+    for code in [Code::Unavailable, Code::Cancelled, Code::DeadlineExceeded] {
+        let (server, mood) = moody(Mood::Failing(code)).await;
+        let gateway = Gateway::start(config(reflected(&server.url()))).await;
+        let early = gateway.get(ITEM).await;
+        assert_eq!(early.status(), 503, "{code:?}");
+        assert_eq!(early.headers()["retry-after"], "1");
+        assert_eq!(gateway.get("/readyz").await.status(), 503);
+        mood.send_replace(Mood::Well);
+        // There is the route; nobody answers.
+        eventually(async || gateway.get(ITEM).await.status() == 501).await;
+        assert_eq!(gateway.get("/readyz").await.status(), 200);
+        gateway.stop().await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_reflection_is_told_of_at_once() {
+    let (server, _mood) = moody(Mood::Failing(Code::Unimplemented)).await;
+    let refused = Proxy::bind(config(reflected(&server.url()))).await;
+    let refused = refused.err().unwrap().to_string();
+    assert!(
+        refused.contains("upstream shop: Unimplemented"),
+        "{refused}"
+    );
+    server.stop().await;
+}
+
+/// The silent one is called shop, the other one lines.
+async fn beside_silence(lines: Told) -> (Gateway, Server, watch::Sender<Mood>) {
+    let (silent, mood) = moody(Mood::Silent).await;
+    let mut told = config(reflected(&silent.url()));
+    told.upstreams.push(lines);
+    told.surfaces = ["shop", "lines"]
+        .map(|name| Surface {
+            name: name.to_owned(),
+            hosts: vec![format!("{name}.example")],
+            upstreams: vec![name.to_owned()],
+            ..Surface::default()
+        })
+        .to_vec();
+    (Gateway::start(told).await, silent, mood)
+}
+
+#[tokio::test]
+async fn a_silent_server_holds_nobody_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines.binpb");
+    std::fs::write(&path, scripted::descriptor_set()).unwrap();
+    let (gateway, silent, mood) = beside_silence(Told {
+        descriptor_set: Some(path.clone()),
+        ..Told::at("lines", "http://127.0.0.1:1")
+    })
+    .await;
+    assert_eq!(status(&gateway, "shop", ITEM).await, 503);
+    assert_eq!(status(&gateway, "lines", "/v2/lines/l").await, 404);
+
+    // A file that changes, and whatever is new when somebody asks.
+    for version in ["v2", "v3"] {
+        let route = format!("/{version}/lines/");
+        let moved = scripted::changed(|proto| proto.replace("/v1/lines/", &route));
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, moved).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+        if version == "v3" {
+            gateway.reload.send(()).await.unwrap();
+        }
+        let line = format!("{route}l");
+        eventually(async || status(&gateway, "lines", &line).await == 503).await;
+    }
+    assert_eq!(status(&gateway, "shop", ITEM).await, 503);
+    mood.send_replace(Mood::Well);
+    eventually(async || status(&gateway, "shop", ITEM).await == 501).await;
+    gateway.stop().await;
+    silent.stop().await;
 }
 
 #[tokio::test]
