@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         if args.check {
             check(config).await?;
-            return print("the configuration and the descriptors are right\n");
+            return print("the configuration, the certificates and the descriptors are right\n");
         }
         // All of them before the start, which may take a while: a signal nobody listens for ends the program.
         let (mut terminate, mut interrupt, hangup) = (

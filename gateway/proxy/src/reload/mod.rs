@@ -142,6 +142,18 @@ impl Reloader {
         })
     }
 
+    /// Whose descriptors are not there, and why.
+    pub fn missing(&self) -> Vec<String> {
+        let sources = self.sources.iter().zip(&self.readings.all);
+        let missing = sources.filter(|(source, _)| source.files.is_none());
+        missing
+            .flat_map(|(source, reading)| match &reading.unread {
+                Some(unread) => unread.faults.clone(),
+                None => vec![format!("upstream {}: {NO_ANSWER}", source.upstream.name())],
+            })
+            .collect()
+    }
+
     /// What is served now, wherever it is looked at.
     pub fn catalog(&self) -> Arc<ArcSwap<Catalog>> {
         self.catalog.clone()

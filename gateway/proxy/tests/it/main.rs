@@ -7,6 +7,7 @@
 )]
 
 mod alone;
+mod check;
 mod descriptors;
 mod docs;
 mod drain;
