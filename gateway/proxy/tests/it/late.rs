@@ -8,16 +8,14 @@ use std::{
 
 use http::{Request, Response};
 use nix::sys::signal::Signal;
-use pulpo_gateway_proxy::{
-    config::{Surface, Upstream as Told},
-    run::Proxy,
-};
+use pulpo_gateway_proxy::{config::Upstream as Told, run::Proxy};
 use tokio::sync::watch;
 use tonic::{Code, Status, body::Body, server::NamedService, service::Routes};
 use tower::Service;
 
 use crate::{
     gateway::{Gateway, config, eventually, reflected},
+    refresh::{Described, surface, told},
     running::Running,
     scripted,
     server::{ANYWHERE, Server},
@@ -121,52 +119,50 @@ async fn a_server_that_has_no_reflection_is_told_of_at_once() {
     server.stop().await;
 }
 
-/// The silent one is called shop, the other one lines.
-async fn beside_silence(lines: Told) -> (Gateway, Server, watch::Sender<Mood>) {
-    let (silent, mood) = moody(Mood::Silent).await;
-    let mut told = config(reflected(&silent.url()));
-    told.upstreams.push(lines);
-    told.surfaces = ["shop", "lines"]
-        .map(|name| Surface {
-            name: name.to_owned(),
-            hosts: vec![format!("{name}.example")],
-            upstreams: vec![name.to_owned()],
-            ..Surface::default()
-        })
-        .to_vec();
-    (Gateway::start(told).await, silent, mood)
-}
-
 #[tokio::test]
 async fn a_silent_server_holds_nobody_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lines.binpb");
     std::fs::write(&path, scripted::descriptor_set()).unwrap();
-    let (gateway, silent, mood) = beside_silence(Told {
+    let (silent, mood) = moody(Mood::Silent).await;
+    let items = Described::start("127.0.0.1:0", "/v1/items/{name}").await;
+    let mut all = config(reflected(&silent.url()));
+    all.upstreams.push(Told {
         descriptor_set: Some(path.clone()),
         ..Told::at("lines", "http://127.0.0.1:1")
-    })
-    .await;
+    });
+    all.upstreams.push(told("items", &items, 0));
+    all.surfaces = ["shop", "lines", "items"].map(surface).to_vec();
+    let gateway = Gateway::start(all).await;
     assert_eq!(status(&gateway, "shop", ITEM).await, 503);
-    assert_eq!(status(&gateway, "lines", "/v2/lines/l").await, 404);
+    assert_eq!(status(&gateway, "items", ITEM).await, 501);
 
-    // A file that changes, and whatever is new when somebody asks.
-    for version in ["v2", "v3"] {
-        let route = format!("/{version}/lines/");
-        let moved = scripted::changed(|proto| proto.replace("/v1/lines/", &route));
-        let beside = path.with_extension("new");
-        std::fs::write(&beside, moved).unwrap();
-        std::fs::rename(&beside, &path).unwrap();
-        if version == "v3" {
-            gateway.reload.send(()).await.unwrap();
-        }
-        let line = format!("{route}l");
-        eventually(async || status(&gateway, "lines", &line).await == 503).await;
-    }
+    // A file that changes.
+    assert_eq!(status(&gateway, "lines", "/v2/lines/l").await, 404);
+    let moved = scripted::changed(|proto| proto.replace("/v1/lines/", "/v2/lines/"));
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, moved).unwrap();
+    std::fs::rename(&beside, &path).unwrap();
+    eventually(async || status(&gateway, "lines", "/v2/lines/l").await == 503).await;
+
+    // What is new when somebody asks.
+    let address = items.address.to_string();
+    let is = async |state: &str| {
+        let ready = gateway.get("/readyz").await.text().await.unwrap();
+        ready.contains(&format!(r#""items":"{state}""#))
+    };
+    items.stop().await;
+    eventually(async || is("down").await).await;
+    let items = Described::start(&address, "/v2/items/{name}").await;
+    eventually(async || is("up").await).await;
+    gateway.reload.send(()).await.unwrap();
+    eventually(async || status(&gateway, "items", "/v2/items/lamp").await == 501).await;
+
     assert_eq!(status(&gateway, "shop", ITEM).await, 503);
     mood.send_replace(Mood::Well);
     eventually(async || status(&gateway, "shop", ITEM).await == 501).await;
     gateway.stop().await;
+    items.stop().await;
     silent.stop().await;
 }
 
