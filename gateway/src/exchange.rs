@@ -244,14 +244,18 @@ fn invalid_header(name: &str, expected: &str) -> Box<Fault> {
     Box::new(fault.with_violation(name, expected))
 }
 
-/// The length stays: HEAD tells what GET would send.
+/// The length stays: HEAD tells what GET would send. 204 and 304 have none (RFC 9110, section 8.6).
 fn without_body_for(method: &Method, reply: &mut Response<Body>) {
     if *method != Method::HEAD {
         return;
     }
+    let has_length = !matches!(
+        reply.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let length = reply.body().size_hint().exact();
     *reply.body_mut() = Body::empty();
-    if let Some(length) = length {
+    if let Some(length) = length.filter(|_| has_length) {
         reply
             .headers_mut()
             .insert(header::CONTENT_LENGTH, HeaderValue::from(length));

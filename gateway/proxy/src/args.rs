@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "PULPO_GATEWAY_CONFIG")]
     config: Option<PathBuf>,
 
-    /// Check the configuration and the descriptors, tell all faults, and exit.
+    /// Check the configuration, the certificates and the descriptors, tell all faults, and exit.
     #[arg(long)]
     pub check: bool,
 

@@ -36,12 +36,8 @@ use crate::{
 };
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// What only a trusted proxy may say of a client.
-const CLAIMS: [HeaderName; 3] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-real-ip"),
-];
+/// What proxies say of a client begins so: its address, its certificate, its name, its groups.
+const FORWARDED_PREFIX: &str = "x-forwarded-";
 
 /// What the fronts of all listeners share.
 pub struct Shared {
@@ -110,11 +106,13 @@ impl Front {
             headers.append(FORWARDED_FOR, self.address.clone());
             return;
         }
-        headers.insert(FORWARDED_FOR, self.address.clone());
-        headers.insert(FORWARDED_PROTO, self.scheme.clone());
-        for claim in &CLAIMS {
+        // Nothing is allocated where there are none.
+        let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
+        for claim in claims {
             headers.remove(claim);
         }
+        headers.insert(FORWARDED_FOR, self.address.clone());
+        headers.insert(FORWARDED_PROTO, self.scheme.clone());
     }
 
     fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
@@ -193,6 +191,12 @@ impl Future for Answer {
         let record = self.record.clone();
         Poll::Ready(Ok(response.map(|body| Recorded::new(body, record))))
     }
+}
+
+/// Whether only a trusted proxy may say this of a client: the service takes it for the word of the proxy in front of it.
+fn is_claim(name: &&HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with(FORWARDED_PREFIX) || name == "forwarded" || name == "x-real-ip"
 }
 
 /// The host a request is for: of its target over HTTP/2, of its `Host` over HTTP/1.1.

@@ -1,5 +1,7 @@
 //! `pulpo-gateway`: REST in front of any gRPC server.
 
+use std::convert::Infallible;
+
 use anyhow::{Context, Result};
 use clap::Parser;
 use pulpo_gateway::listen::use_small_pages;
@@ -7,7 +9,10 @@ use pulpo_gateway_proxy::{
     args::Args,
     run::{Proxy, check, threads},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -34,22 +39,37 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         if args.check {
             check(config).await?;
-            return print("the configuration and the descriptors are right\n");
+            return print("the configuration, the certificates and the descriptors are right\n");
         }
-        let (mut terminate, mut interrupt) = (
+        // All of them before the start, which may take a while: a signal nobody listens for ends the program.
+        let (mut terminate, mut interrupt, hangup) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
         );
         let proxy = Proxy::bind(config).await?;
-        proxy
-            .run(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            })
-            .await
+        let hangups = read_again(hangup, proxy.reload_handle());
+        let running = proxy.run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        tokio::select! {
+            ended = running => ended,
+            never = hangups => match never {},
+        }
     })
+}
+
+/// Has the descriptors read again on every SIGHUP.
+async fn read_again(mut hangup: Signal, reload: mpsc::Sender<()>) -> Infallible {
+    while hangup.recv().await.is_some() {
+        tracing::info!("told to read the descriptors again");
+        // Where one has been told of and not begun with, that one is enough.
+        let _ = reload.try_send(());
+    }
+    std::future::pending().await
 }
 
 fn print(text: &str) -> Result<()> {

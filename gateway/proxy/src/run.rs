@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use pulpo_gateway::{listen, reply::Sockets};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -27,7 +27,7 @@ use crate::{
     health::Health,
     metrics::Metrics,
     record::Recorder,
-    reload::Reloader,
+    reload::{PATIENCE, Reloader},
     tls,
     upstream::{Limits, Origin, Upstream},
 };
@@ -59,9 +59,20 @@ struct Bound {
     has_health: bool,
 }
 
-/// Checks the configuration, reads the descriptors and compiles the surfaces, as a start would, and tells all faults.
+/// Checks the configuration and the certificates, reads the descriptors and compiles the surfaces, as a start would, and tells
+/// all faults. A start goes on without a server that does not tell its descriptors; here nothing is right before it has been
+/// seen.
 pub async fn check(config: Config) -> Result<()> {
-    Proxy::prepare(Arc::new(config)).await.map(|_| ())
+    // Every reading has an end of its own.
+    let prepared = Proxy::prepare(Arc::new(config), Duration::MAX).await?;
+    let missing = prepared.reloader.missing();
+    if !missing.is_empty() {
+        bail!(
+            "some descriptors could not be read, and what is made of them is not checked:\n  {}",
+            missing.join("\n  ")
+        );
+    }
+    Ok(())
 }
 
 /// What has been made before anything listens.
@@ -70,12 +81,14 @@ struct Prepared {
     metrics: Arc<Metrics>,
     health: Health,
     reloader: Reloader,
+    /// Of the listeners, in the order of the configuration.
+    acceptors: Vec<Option<TlsAcceptor>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Proxy {
-    async fn prepare(config: Arc<Config>) -> Result<Prepared> {
+    async fn prepare(config: Arc<Config>, patience: Duration) -> Result<Prepared> {
         if let Err(faults) = config.check() {
             bail!("the configuration is wrong:\n  {}", faults.join("\n  "));
         }
@@ -87,14 +100,28 @@ impl Proxy {
             .collect::<Result<Vec<_>>>()?;
         let metrics = Metrics::new().context("metrics")?;
         let health = Health::new(upstreams.clone());
-        let reloader = Reloader::start(config.clone(), &upstreams, metrics.clone(), health.clone())
-            .await
-            .map_err(|f| anyhow!("the descriptors are wrong:\n  {}", f.join("\n  ")))?;
+        let acceptors = acceptors(&config);
+        let reloader = Reloader::start(
+            config.clone(),
+            &upstreams,
+            metrics.clone(),
+            health.clone(),
+            patience,
+        );
+        let (acceptors, reloader) = match (acceptors, reloader.await) {
+            (Ok(acceptors), Ok(reloader)) => (acceptors, reloader),
+            (acceptors, reloader) => {
+                let faults = [acceptors.err(), reloader.err()].into_iter().flatten();
+                let faults: Vec<String> = faults.flatten().collect();
+                bail!("it cannot start:\n  {}", faults.join("\n  "));
+            }
+        };
         Ok(Prepared {
             upstreams,
             metrics,
             health,
             reloader,
+            acceptors,
             tasks,
             stop,
         })
@@ -104,12 +131,11 @@ impl Proxy {
     /// wait until [`Proxy::run`].
     pub async fn bind(config: Config) -> Result<Self> {
         let config = Arc::new(config);
-        let prepared = Self::prepare(config.clone()).await?;
+        let prepared = Self::prepare(config.clone(), PATIENCE).await?;
         let mut listeners = Vec::new();
-        for told in &config.listeners {
+        for (told, tls) in config.listeners.iter().zip(prepared.acceptors) {
             let listener = listen(told.address).await?;
             let address = listener.local_addr()?;
-            let tls = told.tls.as_ref().map(tls::acceptor).transpose()?;
             tracing::info!(listener = told.name, %address, is_tls = tls.is_some(), "listening");
             listeners.push(Bound {
                 listener,
@@ -203,11 +229,7 @@ impl Proxy {
         let health = self.shared.health.clone();
         background.spawn(async move { health.report().await });
         let (reloader, asked) = (self.reloader, self.reload.1);
-        background.spawn(async move {
-            if let Err(error) = reloader.run(asked).await {
-                tracing::error!(%error, "descriptors are not read again");
-            }
-        });
+        background.spawn(reloader.run(asked));
         shutdown.await;
         tracing::info!("stopping: no new connections, the open ones finish");
         self.shared.health.drain();
@@ -248,6 +270,22 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))
+}
+
+/// What shakes hands for each listener, or all that is wrong with their certificates.
+fn acceptors(config: &Config) -> Result<Vec<Option<TlsAcceptor>>, Vec<String>> {
+    let mut faults = Vec::new();
+    let mut acceptors = Vec::new();
+    for listener in &config.listeners {
+        match listener.tls.as_ref().map(tls::acceptor).transpose() {
+            Ok(acceptor) => acceptors.push(acceptor),
+            Err(error) => faults.push(format!("listener {}: {error:#}", listener.name)),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(acceptors),
+        false => Err(faults),
+    }
 }
 
 fn limits(config: &Config) -> listen::Limits {

@@ -2,7 +2,8 @@
 //!
 //! Two things are watched. A write that makes no progress: the client reads nothing at all (`Writes`). And a reply's body
 //! that has more to give while nobody fetches it: an HTTP/2 client that answers every ping and never opens its window
-//! (`Replies`). A body that waits for its service has no time limit here; the service has.
+//! (`Replies`). A body that waits for its service has no time limit here; the service has. Whoever looks at every reply over
+//! HTTP/2 also keeps the bodies of those to HEAD back, which hyper does over HTTP/1.1 only.
 
 use std::{
     future::Future,
@@ -17,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use tokio::{
@@ -127,7 +128,7 @@ impl Replies {
         }
     }
 
-    /// The same service with its replies watched.
+    /// The same service with its replies watched, and without bodies where HEAD asked for them.
     pub(super) fn watch<S>(&self, service: S) -> Watched<S> {
         Watched {
             service,
@@ -171,6 +172,7 @@ impl Replies {
             body,
             watch: Some((since, self.clone())),
             last_byte: None,
+            is_head: false,
         }
     }
 }
@@ -196,6 +198,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         Watching {
+            is_head: *request.method() == Method::HEAD,
             future: self.service.call(request),
             replies: self.replies.clone(),
         }
@@ -208,6 +211,7 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         replies: Replies,
+        is_head: bool,
     }
 }
 
@@ -221,16 +225,32 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.future.poll(cx));
-        Poll::Ready(response.map(|response| {
-            response.map(|body| match body.is_end_stream() {
+        Poll::Ready(response.map(|mut response| {
+            if *this.is_head {
+                tell_length(&mut response);
+            }
+            response.map(|body| match body.is_end_stream() || *this.is_head {
                 false => this.replies.body(body),
                 true => WatchedBody {
                     body,
                     watch: None,
                     last_byte: None,
+                    is_head: *this.is_head,
                 },
             })
         }))
+    }
+}
+
+/// The length that hyper would tell GET (RFC 9110, section 9.3.2).
+fn tell_length<B: Body>(response: &mut Response<B>) {
+    let body = response.body();
+    let length = body.size_hint().exact().filter(|_| !body.is_end_stream());
+    if let Some(length) = length {
+        let headers = response.headers_mut();
+        headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| HeaderValue::from(length));
     }
 }
 
@@ -242,6 +262,8 @@ pin_project_lite::pin_project! {
         body: B,
         watch: Option<(Arc<AtomicU64>, Replies)>,
         last_byte: Option<Bytes>,
+        // It has ended before its first piece.
+        is_head: bool,
     }
 }
 
@@ -277,7 +299,7 @@ impl<B: Body<Data = Bytes>> Body for WatchedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.last_byte.is_none() && self.body.is_end_stream()
+        self.is_head || self.last_byte.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

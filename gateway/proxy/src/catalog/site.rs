@@ -19,15 +19,12 @@ use tower_http::cors::CorsLayer;
 use super::{Source, options, pages};
 use crate::{
     config,
-    descriptors::{Files, map_unmapped},
+    descriptors::{Files, INFRASTRUCTURE, map_unmapped},
     errors::Errors,
     metrics::{Metrics, Route},
     reload::MISSING_RETRY,
     upstream::Upstream,
 };
-
-/// Services of this package are infrastructure: they are passed on, and have no REST routes.
-const INFRASTRUCTURE: &str = "grpc.";
 
 /// A compiled surface with its upstreams.
 pub struct Site {

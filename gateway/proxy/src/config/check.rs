@@ -133,6 +133,16 @@ impl Surface {
     }
 }
 
+impl Config {
+    /// The services that surfaces of this upstream name.
+    pub(crate) fn named(&self, upstream: &str) -> Vec<&str> {
+        let surfaces = self.surfaces.iter().filter(|s| s.is_of(upstream));
+        surfaces
+            .flat_map(|s| s.services.iter().map(String::as_str))
+            .collect()
+    }
+}
+
 fn names<T>(items: &[T], name: impl Fn(&T) -> &String) -> Vec<&String> {
     items.iter().map(name).collect()
 }

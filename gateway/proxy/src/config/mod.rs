@@ -52,7 +52,7 @@ pub struct Server {
     pub idle_timeout_ms: u64,
     /// How long requests in flight are waited for when stopping.
     pub drain_timeout_ms: u64,
-    /// Networks of the proxies whose `X-Forwarded-*` headers are believed; those of others are replaced.
+    /// Networks of the proxies whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are believed; those of others are removed.
     pub trusted_proxies: Vec<IpNet>,
 }
 

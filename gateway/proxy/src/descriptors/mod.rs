@@ -18,6 +18,10 @@ pub use reflection::reflect;
 /// The largest descriptor set that is read, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// Services of this package are gRPC's own, health and reflection among them: they are passed on, have no REST routes and are
+/// not described, unless a surface names them.
+pub const INFRASTRUCTURE: &str = "grpc.";
+
 /// The files of `google/api` and `google/protobuf` that others import.
 const KNOWN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/known.bin"));
 /// What gives methods their routes. It is there whether it is imported or not.
@@ -37,6 +41,25 @@ struct FileHead {
     name: String,
     #[prost(string, repeated, tag = "3")]
     dependency: Vec<String>,
+}
+
+/// Why descriptors could not be read.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// Everything that is wrong.
+    pub faults: Vec<String>,
+    /// Whether the server was not there or did not answer, which may be otherwise in a moment.
+    pub is_passing: bool,
+}
+
+impl Unread {
+    /// They were there, and are wrong.
+    pub fn wrong(faults: Vec<String>) -> Self {
+        Self {
+            faults,
+            is_passing: false,
+        }
+    }
 }
 
 /// Descriptor files by name, each as it was encoded.
@@ -81,6 +104,11 @@ impl Files {
             .map_err(|e| vec![format!("not a file descriptor: {e}")])?;
         self.files.insert(head.name, file);
         Ok(head.dependency)
+    }
+
+    /// The bytes of all of them.
+    fn bytes(&self) -> usize {
+        self.files.values().map(Bytes::len).sum()
     }
 
     /// Whether a file of this name is there.

@@ -1,4 +1,7 @@
 //! Descriptors from a server's reflection service: v1, and v1alpha where the server has only that.
+//!
+//! What servers list besides their own services, gRPC's health and reflection, is left alone unless it is named: each language
+//! has it in other files, or lists it without any.
 
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_response::MessageResponse as Reply,
 };
 
-use super::{Files, MAX_BYTES, known};
+use super::{Files, INFRASTRUCTURE, MAX_BYTES, Unread, known};
 use crate::upstream::Upstream;
 
 /// Both versions have the same messages under two names.
@@ -26,29 +29,93 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The most files a server may have.
 const MAX_FILES: usize = 10_000;
 
-/// All services of the server with everything they import.
-pub async fn reflect(upstream: &Upstream) -> Result<Files, Vec<String>> {
-    let fault = |what: String| {
-        vec![format!(
-            "reflection of upstream {}: {what}",
-            upstream.name()
-        )]
-    };
+/// All services of the server with everything they import; of gRPC's own only those that are `named`.
+pub async fn reflect(upstream: &Upstream, named: &[&str]) -> Result<Files, Unread> {
     let mut last = Status::unimplemented("no version of it is there");
     for path in PATHS {
-        let asked = timeout(PATIENCE, Conversation::hold(upstream, path)).await;
-        match asked {
+        match timeout(PATIENCE, read(upstream, path, named)).await {
             Ok(Ok(files)) => return Ok(files),
             Ok(Err(status)) if status.code() == Code::Unimplemented => last = status,
-            Ok(Err(status)) => return Err(fault(said(&status))),
-            Err(_) => return Err(fault(format!("no end after {} s", PATIENCE.as_secs()))),
+            Ok(Err(status)) => {
+                let is_passing = is_passing(&status);
+                return Err(unread(upstream, &said(&status), is_passing));
+            }
+            Err(_) => {
+                let what = format!("no end after {} s", PATIENCE.as_secs());
+                return Err(unread(upstream, &what, true));
+            }
         }
     }
-    Err(fault(said(&last)))
+    Err(unread(upstream, &said(&last), false))
+}
+
+fn unread(upstream: &Upstream, what: &str, is_passing: bool) -> Unread {
+    let name = upstream.name();
+    Unread {
+        faults: vec![format!("reflection of upstream {name}: {what}")],
+        is_passing: is_passing || upstream.connections() == 0,
+    }
+}
+
+/// Whether a server, or what stands in front of it, says so while it is starting, overloaded or being replaced.
+fn is_passing(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded
+    )
 }
 
 fn said(status: &Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
+}
+
+async fn read(upstream: &Upstream, path: &'static str, named: &[&str]) -> Result<Files, Status> {
+    let list = Question::ListServices(String::new());
+    let mut listing = Conversation::begin(upstream, path, list, Files::default()).await?;
+    let services = match listing.answer().await? {
+        Reply::ListServicesResponse(list) => list.service.into_iter().map(|s| s.name),
+        other => return Err(unexpected(&other)),
+    };
+    let (infrastructure, own): (Vec<_>, Vec<_>) =
+        services.partition(|name| name.starts_with(INFRASTRUCTURE));
+    for service in own {
+        let question = Question::FileContainingSymbol(service);
+        listing.ask(question).await?;
+        listing.take_files().await?;
+    }
+    listing.take_imports().await?;
+    let mut files = listing.files;
+    for service in infrastructure {
+        if !named.contains(&service.as_str()) {
+            continue;
+        }
+        match describe(upstream, path, &service, files.clone()).await {
+            Ok(more) => files = more,
+            Err(status) if is_passing(&status) => return Err(status),
+            Err(status) => tracing::warn!(
+                upstream = upstream.name(),
+                service,
+                fault = said(&status),
+                "the server lists a service and has no descriptors of it"
+            ),
+        }
+    }
+    Ok(files)
+}
+
+/// The files of one more service. It is asked for in a call of its own, as servers may end the call over what they cannot
+/// describe.
+async fn describe(
+    upstream: &Upstream,
+    path: &'static str,
+    service: &str,
+    files: Files,
+) -> Result<Files, Status> {
+    let question = Question::FileContainingSymbol(service.to_owned());
+    let mut conversation = Conversation::begin(upstream, path, question, files).await?;
+    conversation.take_files().await?;
+    conversation.take_imports().await?;
+    Ok(conversation.files)
 }
 
 struct Conversation {
@@ -60,10 +127,15 @@ struct Conversation {
 }
 
 impl Conversation {
-    async fn hold(upstream: &Upstream, path: &'static str) -> Result<Files, Status> {
+    async fn begin(
+        upstream: &Upstream,
+        path: &'static str,
+        question: Question,
+        files: Files,
+    ) -> Result<Self, Status> {
         let (questions, asked) = mpsc::channel(1);
         // Sent before the call, since a server may answer with its first message only.
-        let _ = questions.try_send(ask(Question::ListServices(String::new())));
+        let _ = questions.try_send(ask(question));
         let asked = stream::unfold(asked, |mut asked| async {
             asked.recv().await.map(|question| (question, asked))
         });
@@ -77,35 +149,36 @@ impl Conversation {
             )
             .await?
             .into_inner();
-        let mut conversation = Self {
+        Ok(Self {
             questions,
             answers,
-            files: Files::default(),
-            bytes: 0,
+            bytes: files.bytes(),
+            files,
             wanted: Vec::new(),
-        };
-        let services = match conversation.answer().await? {
-            Reply::ListServicesResponse(list) => list.service,
-            other => return Err(unexpected(&other)),
-        };
-        for service in services {
-            let question = Question::FileContainingSymbol(service.name);
-            conversation.files(question).await?;
-        }
-        while let Some(name) = conversation.wanted.pop() {
-            if conversation.files.has(&name) || known(&name).is_some() {
-                continue;
-            }
-            conversation.files(Question::FileByFilename(name)).await?;
-        }
-        Ok(conversation.files)
+        })
     }
 
-    async fn files(&mut self, question: Question) -> Result<(), Status> {
+    async fn ask(&self, question: Question) -> Result<(), Status> {
         self.questions
             .send(ask(question))
             .await
-            .map_err(|_| Status::unavailable("the call ended early"))?;
+            .map_err(|_| Status::unavailable("the call ended early"))
+    }
+
+    /// What the files that are there import, and what that imports.
+    async fn take_imports(&mut self) -> Result<(), Status> {
+        while let Some(name) = self.wanted.pop() {
+            if self.files.has(&name) || known(&name).is_some() {
+                continue;
+            }
+            self.ask(Question::FileByFilename(name)).await?;
+            self.take_files().await?;
+        }
+        Ok(())
+    }
+
+    /// The files of the next answer.
+    async fn take_files(&mut self) -> Result<(), Status> {
         let files = match self.answer().await? {
             Reply::FileDescriptorResponse(files) => files.file_descriptor_proto,
             other => return Err(unexpected(&other)),

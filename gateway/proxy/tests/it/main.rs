@@ -7,13 +7,19 @@
 )]
 
 mod alone;
+mod check;
 mod descriptors;
 mod docs;
 mod drain;
+mod forwarded;
 mod gateway;
 mod gathered;
 mod grpc;
 mod gzip;
+mod head;
+mod http2;
+mod infrastructure;
+mod late;
 mod log;
 #[path = "../../../tests/streams/messages.rs"]
 mod messages;

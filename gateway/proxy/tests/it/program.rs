@@ -74,7 +74,7 @@ async fn it_serves_reads_again_on_hangup_and_ends_on_terminate() {
     upstream.stop().await;
 }
 
-async fn output(arguments: &[&str]) -> (bool, String, String) {
+pub(crate) async fn output(arguments: &[&str]) -> (bool, String, String) {
     let output = Command::new(PROGRAM)
         .args(arguments)
         .output()

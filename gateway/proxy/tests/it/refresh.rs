@@ -14,14 +14,14 @@ use crate::{
 };
 
 /// A server that has nothing but reflection, of the shop with its items at this path.
-struct Described {
-    address: SocketAddr,
+pub(crate) struct Described {
+    pub(crate) address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
 
 impl Described {
-    async fn start(at: &str, path: &str) -> Self {
+    pub(crate) async fn start(at: &str, path: &str) -> Self {
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let set = compiled(true, |proto| proto.replace("/v1/items/{name}", path));
@@ -56,13 +56,13 @@ impl Described {
         Self::start(&address, path).await
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.serving.await.unwrap();
     }
 }
 
-fn told(name: &str, server: &Described, refresh_s: u64) -> Told {
+pub(crate) fn told(name: &str, server: &Described, refresh_s: u64) -> Told {
     Told {
         name: name.to_owned(),
         refresh_s,
@@ -70,7 +70,7 @@ fn told(name: &str, server: &Described, refresh_s: u64) -> Told {
     }
 }
 
-fn surface(name: &str) -> Surface {
+pub(crate) fn surface(name: &str) -> Surface {
     Surface {
         name: name.to_owned(),
         hosts: vec![format!("{name}.example")],

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use serde_json::{Value, json};
 use tokio::{
@@ -11,6 +12,7 @@ use tokio::{
 
 use crate::{
     gateway::{Gateway, config, reflected},
+    http2,
     upstream::{Reflection, Upstream},
 };
 
@@ -59,9 +61,6 @@ fn with_headers(count: usize) -> Vec<u8> {
 
 /// The reply to the same over HTTP/2.
 async fn over_http2(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Response<Value> {
-    let stream = TcpStream::connect(gateway.address).await.unwrap();
-    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
-    let driven = tokio::spawn(connection);
     let method = match headers.is_empty() {
         true => "GET",
         false => headers[0].1,
@@ -73,16 +72,8 @@ async fn over_http2(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> 
     for (name, value) in headers.iter().skip(1) {
         request = request.header(*name, *value);
     }
-    let sent = client.send_request(request.body(()).unwrap(), true);
-    let (parts, mut body) = sent.unwrap().0.await.unwrap().into_parts();
-    let mut bytes = Vec::new();
-    while let Some(piece) = body.data().await {
-        bytes.extend(piece.unwrap());
-    }
-    drop((client, body));
-    driven.await.unwrap().unwrap();
-    let body = serde_json::from_slice(&bytes).unwrap_or_default();
-    Response::from_parts(parts, body)
+    let reply = http2::ask(gateway.address, request.body(Bytes::new()).unwrap()).await;
+    reply.map(|body| serde_json::from_slice(&body).unwrap_or_default())
 }
 
 fn many(method: &'static str, count: usize) -> Vec<(&'static str, &'static str)> {

@@ -1,6 +1,6 @@
 //! Descriptors that change while the gateway runs.
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::symlink, path::Path, sync::Arc};
 
 use pulpo_gateway_proxy::config::{Config, Upstream as Told};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -78,6 +78,57 @@ async fn a_replaced_file_is_served_and_no_request_fails_meanwhile() {
             .contains(r#"pulpo_gateway_reloads_total{result="taken"} 3"#)
     );
     Arc::into_inner(gateway).unwrap().stop().await;
+    upstream.stop().await;
+}
+
+/// As releases are put in place: a link to their folder is replaced.
+#[tokio::test]
+async fn a_folder_that_becomes_another_one_is_noticed() {
+    let upstream = Upstream::start(Reflection::V1).await;
+    let root = tempfile::tempdir().unwrap();
+    let (current, beside) = (root.path().join("current"), root.path().join("next"));
+    let release = |name: &str, set: &[u8]| {
+        let folder = root.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("shop.binpb"), set).unwrap();
+        symlink(folder, &beside).unwrap();
+        std::fs::rename(&beside, &current).unwrap();
+    };
+    release("r1", &descriptor_set(true));
+    let path = current.join("shop.binpb");
+    let gateway = Gateway::start(from_file(&upstream, &path)).await;
+    assert_eq!(status(&gateway, "/v1/items/lamp").await, 200);
+    release("r2", &moved("/v2/{name}"));
+    eventually(async || status(&gateway, "/v2/lamp").await == 200).await;
+    replace(&path, &moved("/v3/{name}"));
+    eventually(async || status(&gateway, "/v3/lamp").await == 200).await;
+    release("r3", &moved("/v4/{name}"));
+    eventually(async || status(&gateway, "/v4/lamp").await == 200).await;
+    gateway.stop().await;
+    upstream.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_made_again_is_noticed() {
+    let upstream = Upstream::start(Reflection::V1).await;
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("sets");
+    let path = folder.join("shop.binpb");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&path, descriptor_set(true)).unwrap();
+    let gateway = Gateway::start(from_file(&upstream, &path)).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    // What was read is served on.
+    eventually(async || gateway.admin("/faults").await.contains("shop.binpb")).await;
+    assert_eq!(status(&gateway, "/v1/items/lamp").await, 200);
+    std::fs::create_dir(&folder).unwrap();
+    for version in ["v2", "v3"] {
+        replace(&path, &moved(&format!("/{version}/{{name}}")));
+        let item = format!("/{version}/lamp");
+        eventually(async || status(&gateway, &item).await == 200).await;
+    }
+    assert_eq!(gateway.admin("/faults").await, "");
+    gateway.stop().await;
     upstream.stop().await;
 }
 

@@ -47,14 +47,19 @@ impl Server {
         set: &[u8],
         calls: Option<u32>,
     ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(set);
         routes = match reflection {
             Reflection::V1 => routes.add_service(builder.build_v1().unwrap()),
             Reflection::V1Alpha => routes.add_service(builder.build_v1alpha().unwrap()),
         };
+        Self::serve(address, routes, calls).await
+    }
+
+    /// Serves these and nothing besides.
+    pub(crate) async fn serve(address: SocketAddr, routes: Routes, calls: Option<u32>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         // Closed at once when it is to stop, so that another server can take its place.
         let incoming =

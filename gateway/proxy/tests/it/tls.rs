@@ -22,13 +22,13 @@ use crate::{
     upstream::{Reflection, Upstream},
 };
 
-struct Certificate {
+pub(crate) struct Certificate {
     _folder: TempDir,
-    certificate: PathBuf,
-    key: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
-fn certificate() -> Certificate {
+pub(crate) fn certificate() -> Certificate {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (

@@ -1,7 +1,10 @@
 //! Taking new descriptors while requests go on.
 //!
-//! All are read again on SIGHUP, files when one of them changes, and each upstream's at its own interval. A set that compiles
-//! takes the old one's place as a whole; of one that does not all faults are told and the old one stays.
+//! All are read again when somebody asks, files when one of them changes, and each upstream's at its own interval. A set that
+//! compiles takes the old one's place as a whole; of one that does not all faults are told and the old one stays. `readings`
+//! reads.
+
+mod readings;
 
 use std::{
     future::pending,
@@ -9,18 +12,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
 use arc_swap::ArcSwap;
+use futures_util::future::{join, join_all};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
+use self::readings::Readings;
 use crate::{
     catalog::{Catalog, Source},
-    config::{self, Config},
-    descriptors::{Files, reflect},
+    config::Config,
     health::Health,
     metrics::Metrics,
     upstream::Upstream,
@@ -29,6 +31,13 @@ use crate::{
 
 /// How soon descriptors that could not be had at the start are asked for again.
 pub const MISSING_RETRY: Duration = Duration::from_secs(1);
+
+/// How long what others have to say waits for an upstream that does not answer. It is not given up then: what it says is
+/// served when it comes.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is told of an upstream that is still being waited for.
+const NO_ANSWER: &str = "no answer yet";
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +63,6 @@ impl Outcome {
 /// The faults of the descriptors that were refused last; empty when the last were taken.
 pub type Faults = Arc<Mutex<Vec<String>>>;
 
-/// What is known of one upstream besides what is served of it.
-struct News {
-    /// What was read last, where it is not served.
-    files: Option<Files>,
-    /// Why nothing could be read the last time.
-    faults: Vec<String>,
-    read_at: Instant,
-}
-
 /// Which descriptors are read again.
 #[derive(Clone, Copy, Debug)]
 enum Which {
@@ -79,7 +79,7 @@ pub struct Reloader {
     /// What is served.
     sources: Vec<Source>,
     /// In the same order.
-    news: Vec<News>,
+    readings: Readings,
     catalog: Arc<ArcSwap<Catalog>>,
     metrics: Arc<Metrics>,
     health: Health,
@@ -88,54 +88,70 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the descriptors for the first time. A file that is missing or wrong is an error; a server that cannot be
-    /// asked is asked again later, and what needs it is unavailable meanwhile.
+    /// Reads the descriptors for the first time, for as long as `patience`. A file that is missing or wrong is an error; a
+    /// server that cannot be asked or does not answer is asked again later, and what needs it is unavailable meanwhile.
     pub async fn start(
         config: Arc<Config>,
         upstreams: &[Upstream],
         metrics: Arc<Metrics>,
         health: Health,
+        patience: Duration,
     ) -> Result<Self, Vec<String>> {
         let files = config.upstreams.iter();
         let files = files.filter_map(|u| u.descriptor_set.clone()).collect();
         let watch = Watch::start(files).map_err(|e| vec![format!("{e:#}")])?;
+        let mut readings = Readings::new(config.clone(), upstreams);
+        let all: Vec<usize> = (0..upstreams.len()).collect();
+        readings.begin(&all);
+        let attempted = join_all(upstreams.iter().map(Upstream::attempted));
+        join(readings.settle(&all, patience), attempted).await;
+        let mut faults = Vec::new();
         let mut sources = Vec::new();
-        for (told, upstream) in config.upstreams.iter().zip(upstreams) {
-            upstream.attempted().await;
-            let files = match read(told, upstream).await {
-                Ok(files) => Some(files),
-                Err(faults) if told.reflection && upstream.connections() == 0 => {
+        for (upstream, reading) in upstreams.iter().zip(&mut readings.all) {
+            match &reading.unread {
+                Some(unread) if !unread.is_passing => faults.extend(unread.faults.clone()),
+                _ if reading.files.is_some() => {}
+                unread => {
+                    let why = unread.as_ref().map(|unread| unread.faults.join("; "));
                     tracing::warn!(
-                        upstream = told.name,
-                        faults = faults.join("; "),
+                        upstream = upstream.name(),
+                        faults = why.as_deref().unwrap_or(NO_ANSWER),
                         "no descriptors yet; they are asked for again"
                     );
-                    None
                 }
-                Err(faults) => return Err(faults),
-            };
+            }
             sources.push(Source {
                 upstream: upstream.clone(),
-                files,
+                files: reading.files.take(),
             });
         }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let catalog = Catalog::compile(&config, &sources, &metrics)?;
-        let news = sources.iter().map(|_| News {
-            files: None,
-            faults: Vec::new(),
-            read_at: Instant::now(),
-        });
         health.described(sources.iter().all(|s| s.files.is_some()));
         Ok(Self {
-            news: news.collect(),
             config,
             sources,
+            readings,
             catalog: Arc::new(ArcSwap::from_pointee(catalog)),
             metrics,
             health,
             faults: Faults::default(),
             watch,
         })
+    }
+
+    /// Whose descriptors are not there, and why.
+    pub fn missing(&self) -> Vec<String> {
+        let sources = self.sources.iter().zip(&self.readings.all);
+        let missing = sources.filter(|(source, _)| source.files.is_none());
+        missing
+            .flat_map(|(source, reading)| match &reading.unread {
+                Some(unread) => unread.faults.clone(),
+                None => vec![format!("upstream {}: {NO_ANSWER}", source.upstream.name())],
+            })
+            .collect()
     }
 
     /// What is served now, wherever it is looked at.
@@ -149,26 +165,33 @@ impl Reloader {
     }
 
     /// Reads again whenever there is a reason to; never ends by itself.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<()>) -> Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    pub async fn run(mut self, mut asked: mpsc::Receiver<()>) {
         loop {
             let due = (0..self.sources.len()).filter_map(|i| self.due(i)).min();
-            let which = tokio::select! {
-                _ = hangup.recv() => {
-                    tracing::info!("told to read the descriptors again");
-                    Which::All
+            tokio::select! {
+                Some(()) = asked.recv() => self.read(Which::All).await,
+                () = self.watch.changed() => self.read(Which::Files).await,
+                // Nobody waits for those.
+                now = until(due) => {
+                    self.readings.begin(&self.meant(Which::Due(now)));
+                    continue;
                 }
-                Some(()) = asked.recv() => Which::All,
-                now = until(due) => Which::Due(now),
-                () = self.watch.changed() => Which::Files,
-            };
-            self.reload(which).await;
+                () = self.readings.next() => {}
+            }
+            self.reload().await;
         }
     }
 
-    /// Reads descriptors again and serves them if they are right.
-    async fn reload(&mut self, which: Which) {
-        let (outcome, faults) = self.attempt(which).await;
+    /// Reads these together, so that what has moved from one upstream to another is taken at once.
+    async fn read(&mut self, which: Which) {
+        let meant = self.meant(which);
+        self.readings.begin(&meant);
+        self.readings.settle(&meant, PATIENCE).await;
+    }
+
+    /// Serves what has been read if it is right.
+    async fn reload(&mut self) {
+        let (outcome, faults) = self.attempt().await;
         self.metrics
             .reloads
             .with_label_values(&[outcome.word()])
@@ -188,14 +211,15 @@ impl Reloader {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
     }
 
-    async fn attempt(&mut self, which: Which) -> (Outcome, Vec<String>) {
-        for index in 0..self.sources.len() {
-            self.read(index, which).await;
+    async fn attempt(&mut self) -> (Outcome, Vec<String>) {
+        for (source, reading) in self.sources.iter().zip(&mut self.readings.all) {
+            if reading.files == source.files {
+                reading.files = None;
+            }
         }
         // What one upstream cannot tell must not keep the others' news back; its old descriptors are still there.
-        let faults = self.news.iter().flat_map(|news| news.faults.clone());
-        let mut faults: Vec<String> = faults.collect();
-        if self.news.iter().all(|news| news.files.is_none()) {
+        let mut faults = self.readings.faults();
+        if self.readings.all.iter().all(|r| r.files.is_none()) {
             let outcome = match faults.is_empty() {
                 true => Outcome::Unchanged,
                 false => Outcome::Refused,
@@ -203,8 +227,8 @@ impl Reloader {
             return (outcome, faults);
         }
         let mut sources = self.sources.clone();
-        for (source, news) in sources.iter_mut().zip(&self.news) {
-            source.files = news.files.clone().or(source.files.take());
+        for (source, reading) in sources.iter_mut().zip(&self.readings.all) {
+            source.files = reading.files.clone().or(source.files.take());
         }
         // Large sets take a while to compile, and requests go on meanwhile.
         let (config, metrics) = (self.config.clone(), self.metrics.clone());
@@ -216,7 +240,7 @@ impl Reloader {
                 self.health
                     .described(sources.iter().all(|s| s.files.is_some()));
                 self.sources = sources;
-                self.news.iter_mut().for_each(|news| news.files = None);
+                self.readings.all.iter_mut().for_each(|r| r.files = None);
                 self.catalog.store(Arc::new(catalog));
                 (Outcome::Taken, faults)
             }
@@ -231,29 +255,15 @@ impl Reloader {
         }
     }
 
-    /// Reads the descriptors of one upstream if they are meant.
-    async fn read(&mut self, index: usize, which: Which) {
-        let due = self.due(index);
-        let known = (self.sources.get(index), self.config.upstreams.get(index));
-        let ((Some(source), Some(told)), Some(news)) = (known, self.news.get_mut(index)) else {
-            return;
-        };
-        let is_meant = match which {
+    /// The upstreams whose descriptors are meant.
+    fn meant(&self, which: Which) -> Vec<usize> {
+        let upstreams = self.config.upstreams.iter().enumerate();
+        let meant = upstreams.filter(|(index, told)| match which {
             Which::All => true,
             Which::Files => told.descriptor_set.is_some(),
-            Which::Due(now) => due.is_some_and(|due| due <= now),
-        };
-        if !is_meant {
-            return;
-        }
-        match read(told, &source.upstream).await {
-            Ok(files) => {
-                news.files = (source.files.as_ref() != Some(&files)).then_some(files);
-                news.faults = Vec::new();
-            }
-            Err(faults) => news.faults = faults,
-        }
-        news.read_at = Instant::now();
+            Which::Due(now) => self.due(*index).is_some_and(|due| due <= now),
+        });
+        meant.map(|(index, _)| index).collect()
     }
 
     /// When the descriptors of an upstream are read again by themselves, if they are.
@@ -262,8 +272,8 @@ impl Reloader {
             None => MISSING_RETRY,
             Some(_) => Duration::from_secs(self.config.upstreams.get(index)?.refresh_s),
         };
-        let read_at = self.news.get(index)?.read_at;
-        read_at.checked_add(period).filter(|_| !period.is_zero())
+        let ended_at = self.readings.all.get(index)?.ended_at()?;
+        ended_at.checked_add(period).filter(|_| !period.is_zero())
     }
 }
 
@@ -274,11 +284,4 @@ async fn until(due: Option<Instant>) -> Instant {
     };
     sleep_until(due).await;
     due
-}
-
-async fn read(config: &config::Upstream, upstream: &Upstream) -> Result<Files, Vec<String>> {
-    match &config.descriptor_set {
-        Some(path) => Files::read(path).await,
-        None => reflect(upstream).await,
-    }
 }
