@@ -166,12 +166,9 @@ pub async fn find(
     currency: &str,
 ) -> QueryResult<Option<WalletRow>> {
     wallets::table
-        .filter(
-            wallets::org_id
-                .eq(org_id)
-                .and(wallets::agent_id.eq(agent_id))
-                .and(wallets::currency.eq(currency)),
-        )
+        .filter(wallets::org_id.eq(org_id))
+        .filter(wallets::agent_id.eq(agent_id))
+        .filter(wallets::currency.eq(currency))
         .select(WalletRow::as_select())
         .first(conn)
         .await
@@ -356,12 +353,9 @@ pub async fn transfer(
 ) -> Result<WalletRow> {
     let (change_minor, (least_minor, most_minor)) = transfer.bounds(amount_minor);
     let moved = diesel::update(wallets::table)
-        .filter(
-            wallets::org_id
-                .eq(org_id)
-                .and(wallets::agent_id.eq(agent_id))
-                .and(wallets::currency.eq(currency)),
-        )
+        .filter(wallets::org_id.eq(org_id))
+        .filter(wallets::agent_id.eq(agent_id))
+        .filter(wallets::currency.eq(currency))
         .filter(wallets::is_active.and(wallets::available_minor.ge(least_minor)))
         .filter(wallets::available_minor.le(wallets::held_minor * -1_i64 + most_minor))
         .set((
