@@ -33,6 +33,12 @@ impl<'a> Shares<'a> {
         self.at_once()
     }
 
+    /// Those that may take none.
+    pub fn full(&self) -> impl Iterator<Item = &'a str> {
+        let full = self.rooms().filter(|(_, room)| *room == 0);
+        full.map(|(org_id, _)| org_id)
+    }
+
     /// How many more those may take that hold some.
     pub fn rooms(&self) -> impl Iterator<Item = (&'a str, usize)> {
         let room = |held: usize| self.free.saturating_sub(held) / 2;
@@ -93,5 +99,6 @@ mod tests {
         let none = Shares::new(0, ["a"].into_iter());
         assert_eq!((none.at_once(), none.room_of_new()), (0, 0));
         assert_eq!(Vec::from_iter(none.rooms()), [("a", 0)]);
+        assert_eq!(Vec::from_iter(none.full()), ["a"]);
     }
 }

@@ -75,6 +75,8 @@ pub(super) async fn claim(
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Vec<Claimed>> {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    // As an array, so that the order of the index stays what is read in.
+    let full: Vec<_> = room.shares.full().collect();
     let rooms = room.shares.rooms().map(|(org_id, n)| (org_id, number(n)));
     let (org_ids, rooms): (Vec<_>, Vec<_>) = rooms.unzip();
     prepared(CLAIM, |query| {
@@ -89,6 +91,7 @@ pub(super) async fn claim(
             .bind::<BigInt, _>(number(room.shares.room_of_new()))
             .bind::<Array<Text>, _>(org_ids)
             .bind::<Array<BigInt>, _>(rooms)
+            .bind::<Array<Text>, _>(full)
     })
     .load(conn)
     .await
@@ -99,7 +102,7 @@ WITH held AS MATERIALIZED (SELECT * FROM unnest($9::text[], $10::bigint[]) AS h 
 due AS MATERIALIZED (
     SELECT d.org_id, d.endpoint_id, d.id, d.seq, d.ordering_key, d.due_at FROM deliveries AS d
     WHERE d.status = 'pending' AND d.due_at <= $1 AND NOT (d.endpoint_id = ANY($3))
-    AND NOT EXISTS (SELECT 1 FROM held AS h WHERE h.org_id = d.org_id AND h.room = 0)
+    AND NOT (d.org_id = ANY($11))
     ORDER BY d.due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
 ranked AS (
     SELECT due.*, before.due_at AS before_due_at, before.worker AS before_worker, before.due_at IS NOT NULL AS is_blocked,

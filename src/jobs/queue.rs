@@ -165,6 +165,11 @@ pub(super) async fn claim(
         let rooms = w.shares.rooms();
         rooms.map(|(org_id, n)| (w.kind, (org_id, number(n))))
     });
+    // As an array, so that the order of the index stays what is read in.
+    let full = wanted.iter().flat_map(|w| {
+        let full = w.shares.full();
+        full.map(|org_id| format!("{} {org_id}", w.kind))
+    });
     let (held_kinds, held): (Vec<_>, Vec<_>) = held.unzip();
     let (org_ids, rooms): (Vec<_>, Vec<_>) = held.into_iter().unzip();
     diesel::sql_query(
@@ -174,7 +179,7 @@ pub(super) async fn claim(
              row_number() OVER (PARTITION BY w.kind, taken.org_id ORDER BY taken.priority DESC, taken.run_at, taken.id) AS place \
              FROM wanted AS w CROSS JOIN LATERAL ( \
              SELECT j.id, j.org_id, j.priority, j.run_at FROM jobs AS j WHERE j.kind = w.kind AND j.state IN ('waiting', 'running') \
-             AND NOT EXISTS (SELECT 1 FROM held AS f WHERE f.kind = j.kind AND f.org_id = j.org_id AND f.room = 0) \
+             AND NOT (coalesce(j.kind || ' ' || j.org_id, '') = ANY($10)) \
              AND j.run_at <= $4 AND (j.ordering_key IS NULL OR NOT EXISTS ( \
                  SELECT 1 FROM jobs AS e WHERE e.ordering_key = j.ordering_key \
                  AND e.state IN ('waiting', 'running') AND e.id <> j.id AND (e.id < j.id OR e.state = 'running'))) \
@@ -193,6 +198,7 @@ pub(super) async fn claim(
     .bind::<Array<Text>, _>(held_kinds)
     .bind::<Array<Text>, _>(org_ids)
     .bind::<Array<BigInt>, _>(rooms)
+    .bind::<Array<Text>, _>(full.collect::<Vec<_>>())
     .load(conn)
     .await
 }

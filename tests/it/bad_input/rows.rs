@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::support::TestApp;
 
 /// Tables that count requests, refused ones too.
-const COUNTERS: [&str; 2] = ["rate_hits", "rate_days"];
+const COUNTERS: [&str; 3] = ["rate_hits", "rate_days", "rate_batches"];
 
 /// The content of every table: how many rows, and a digest of them without the notes of when a key was last used.
 pub(super) async fn snapshot(app: &TestApp) -> BTreeMap<String, (i64, String)> {

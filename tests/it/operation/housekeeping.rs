@@ -50,7 +50,7 @@ async fn seed(app: &TestApp, rows: u32) {
              '{created}' {}",
             expiring("")
         ),
-        format!("INSERT INTO rate_hits (key, at, n) SELECT 'k', at, 1 {}", expiring("")),
+        format!("INSERT INTO rate_hits (key, at, n, batch, process) SELECT 'k', at, 1, 1, gen_random_uuid() {}", expiring("")),
         format!(
             "INSERT INTO rate_days (key, day, count)
              SELECT 'k', (timestamptz '{created}' + i * interval '1 day')::date, 1 {}",
